@@ -1,0 +1,446 @@
+/*
+ * gptoss: CPU inference for OpenAI's gpt-oss models, straight from their safetensors files.
+ *
+ * This is the whole public API. Objects are opaque and belong to whoever opened them; a close
+ * function accepts NULL. Functions that can fail return a gptoss_status and take a gptoss_error *
+ * last (NULL when the text is not wanted); on failure *out is NULL and nothing is left behind.
+ *
+ * A model and a tokenizer are immutable once open and may be shared between threads. An executor,
+ * a sequence and a sampler belong to one thread at a time.
+ */
+#ifndef GPTOSS_H
+#define GPTOSS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define GPTOSS_API __attribute__((visibility("default")))
+
+#define GPTOSS_VERSION "0.1.0"
+
+/* ---- errors ---------------------------------------------------------------------------------- */
+
+typedef enum gptoss_status {
+    GPTOSS_OK = 0,
+    GPTOSS_USAGE,       /* the caller asked for something that makes no sense */
+    GPTOSS_IO,          /* the operating system refused */
+    GPTOSS_FORMAT,      /* a file is not what it should be */
+    GPTOSS_UNSUPPORTED, /* well-formed, but nothing this library does */
+    GPTOSS_MEMORY,      /* not enough memory */
+    GPTOSS_LIMIT,       /* a documented bound was exceeded */
+    GPTOSS_NUMERIC,     /* NaN or infinity where a number was expected */
+    GPTOSS_INTERRUPTED, /* a callback asked to stop */
+} gptoss_status;
+
+/* One sentence that names the object, what was expected and what was found. */
+typedef struct gptoss_error {
+    gptoss_status status;
+    char message[1024];
+} gptoss_error;
+
+/* The library's version, e.g. "0.1.0". */
+GPTOSS_API const char *gptoss_version(void);
+
+/* The instruction set the kernels run with: "plain", "avx2" or "avx512". The environment variable
+ * GPTOSS_CPU holds it at a lower level of the same name. */
+GPTOSS_API const char *gptoss_cpu_level(void);
+
+/* Told how far a long piece of work has come; returns false to stop it (GPTOSS_INTERRUPTED). */
+typedef bool (*gptoss_progress_fn)(void *user, const char *what, uint64_t done, uint64_t total);
+
+/* ---- model ----------------------------------------------------------------------------------- */
+
+#define GPTOSS_MAX_LAYERS 1024
+#define GPTOSS_MAX_STOPS  16
+
+/* The architecture, whichever spelling of config.json it came from. */
+typedef struct gptoss_config {
+    uint32_t layers;
+    uint32_t hidden;
+    uint32_t intermediate;
+    uint32_t vocab;
+    uint32_t heads;
+    uint32_t kv_heads;
+    uint32_t head_dim;
+    uint32_t experts;
+    uint32_t experts_per_token;
+    uint32_t window;  /* keys a sliding layer sees, the current one included */
+    uint32_t context; /* most positions the model is made for */
+    bool sliding[GPTOSS_MAX_LAYERS];
+    bool tied_embeddings; /* the unembedding is the embedding */
+    bool attention_bias;  /* q, k, v and output projections have biases */
+    float norm_eps;
+    float swiglu_limit;
+    float swiglu_alpha;
+    struct {
+        double theta;
+        double factor;           /* 1 when the positions are not scaled */
+        double beta_fast;        /* ntk_beta in the original spelling */
+        double beta_slow;        /* ntk_alpha in the original spelling */
+        double original_context; /* YaRN's pivot */
+        double attention_factor; /* multiplies cos and sin; 0.1 ln(factor) + 1 unless configured */
+        bool truncate;           /* round YaRN's bounds outwards to whole dimensions */
+        bool yarn;               /* false: plain rotary embedding */
+    } rope;
+    uint32_t stops[GPTOSS_MAX_STOPS]; /* eos ids of config.json and generation_config.json */
+    uint32_t stop_count;
+} gptoss_config;
+
+typedef enum gptoss_layout {
+    GPTOSS_LAYOUT_ORIGINAL, /* OpenAI's own names, experts in MXFP4 */
+    GPTOSS_LAYOUT_HF_MXFP4, /* transformers' names, experts in MXFP4 */
+    GPTOSS_LAYOUT_HF,       /* transformers' names, experts unquantised as [expert, in, out] */
+} gptoss_layout;
+
+/* "original", "hf-mxfp4" or "hf". */
+GPTOSS_API const char *gptoss_layout_name(gptoss_layout layout);
+
+typedef struct gptoss_model gptoss_model;
+
+/*
+ * Opens the checkpoint at `path`: a .safetensors file, a directory of them, a hub snapshot, or a
+ * hub name such as "openai/gpt-oss-20b" that is looked up in the hub's local cache. Weights are
+ * mapped read-only and not read. Every name, shape and dtype is checked before this returns.
+ */
+GPTOSS_API gptoss_status gptoss_model_open(const char *path, gptoss_model **out,
+                                           gptoss_error *error);
+GPTOSS_API void gptoss_model_close(gptoss_model *model);
+
+GPTOSS_API const gptoss_config *gptoss_model_config(const gptoss_model *model);
+
+/* The directory the checkpoint was found in. Lives as long as the model. */
+GPTOSS_API const char *gptoss_model_directory(const gptoss_model *model);
+
+/* What inspect prints. Counts are of parameters, sizes are bytes of tensor data. */
+typedef struct gptoss_model_info {
+    gptoss_layout layout;
+    uint64_t parameters_total;
+    uint64_t
+        parameters_active;  /* one token's: chosen experts only; unembedding in, embedding out */
+    uint64_t bytes_files;   /* sizes of the weight files */
+    uint64_t bytes_tensors; /* sum of the parts below */
+    uint64_t bytes_embedding;
+    uint64_t bytes_unembedding; /* 0 when tied */
+    uint64_t bytes_attention;
+    uint64_t bytes_router;
+    uint64_t bytes_norms;
+    uint64_t bytes_expert_weights;
+    uint64_t bytes_expert_scales; /* MXFP4 only */
+    uint64_t bytes_expert_biases;
+    uint64_t bytes_per_token; /* weights read to decode one token in a batch of one */
+} gptoss_model_info;
+
+GPTOSS_API void gptoss_model_describe(const gptoss_model *model, gptoss_model_info *out);
+
+typedef struct gptoss_tensor_info {
+    const char *name;
+    const char *dtype; /* as spelled in the file: "BF16", "U8", ... */
+    const char *file;  /* path of the file that holds it */
+    uint32_t rank;
+    uint64_t shape[8];
+    uint64_t bytes;
+    uint64_t offset; /* of the first byte in the file */
+} gptoss_tensor_info;
+
+/* Tensors in the order of their names. `index` must be below the count. */
+GPTOSS_API size_t gptoss_model_tensor_count(const gptoss_model *model);
+GPTOSS_API void gptoss_model_tensor(const gptoss_model *model, size_t index,
+                                    gptoss_tensor_info *out);
+
+/* The weight files, in the order of their names. */
+GPTOSS_API size_t gptoss_model_file_count(const gptoss_model *model);
+GPTOSS_API const char *gptoss_model_file(const gptoss_model *model, size_t index, uint64_t *bytes);
+
+/* SHA-256 of one weight file as 64 hexadecimal digits and a terminating zero. */
+GPTOSS_API gptoss_status gptoss_model_file_sha256(const gptoss_model *model, size_t index,
+                                                  gptoss_progress_fn progress, void *user,
+                                                  char digest[65], gptoss_error *error);
+
+/*
+ * Reads every weight and looks for NaN, infinity and MXFP4 scales that stand for either (255).
+ * Returns GPTOSS_NUMERIC and names the first bad element when there is one.
+ */
+GPTOSS_API gptoss_status gptoss_model_check(const gptoss_model *model, gptoss_progress_fn progress,
+                                            void *user, gptoss_error *error);
+
+/* Bytes a run needs and what the machine (or its cgroup) has. */
+typedef struct gptoss_memory {
+    uint64_t weights;   /* mapped from files; can be dropped and read again, at a price */
+    uint64_t cache;     /* keys and values of one sequence, filled to `context` */
+    uint64_t scratch;   /* the executor's work space, logits included */
+    uint64_t available; /* memory that can still be taken without swapping */
+    uint64_t machine;   /* memory in all */
+} gptoss_memory;
+
+/* Foresees the memory for one sequence of `context` positions fed in chunks of `chunk` rows. */
+GPTOSS_API void gptoss_model_forecast(const gptoss_model *model, uint32_t context, uint32_t chunk,
+                                      gptoss_memory *out);
+
+/* ---- tokenizer ------------------------------------------------------------------------------- */
+
+typedef struct gptoss_tokenizer gptoss_tokenizer;
+
+/*
+ * Opens a tokenizer from `path`: a tokenizer.json, a .tiktoken file (o200k_base ranks; harmony's
+ * special tokens are added), or a directory, in which and then above which tokenizer.json and
+ * *.tiktoken are looked for.
+ */
+GPTOSS_API gptoss_status gptoss_tokenizer_open(const char *path, gptoss_tokenizer **out,
+                                               gptoss_error *error);
+GPTOSS_API void gptoss_tokenizer_close(gptoss_tokenizer *tokenizer);
+
+/* One more than the largest id that has a token. */
+GPTOSS_API uint32_t gptoss_tokenizer_size(const gptoss_tokenizer *tokenizer);
+
+/* Bytes of a token, not terminated; NULL and *length 0 when the id has none. */
+GPTOSS_API const char *gptoss_tokenizer_bytes(const gptoss_tokenizer *tokenizer, uint32_t id,
+                                              size_t *length);
+
+/* Whether the id is a control token such as <|start|>. */
+GPTOSS_API bool gptoss_tokenizer_is_special(const gptoss_tokenizer *tokenizer, uint32_t id);
+
+/* Finds a special token by its text, e.g. "<|return|>". Returns false when there is none. */
+GPTOSS_API bool gptoss_tokenizer_special(const gptoss_tokenizer *tokenizer, const char *text,
+                                         uint32_t *id);
+
+/*
+ * Encodes `length` bytes. Special tokens written in the text stay text unless `specials` is true.
+ * Invalid UTF-8 is encoded as U+FFFD, one for each maximal ill-formed part. *ids is allocated with
+ * malloc and is the caller's to free, also when *count is 0.
+ */
+GPTOSS_API gptoss_status gptoss_tokenizer_encode(const gptoss_tokenizer *tokenizer,
+                                                 const char *text, size_t length, bool specials,
+                                                 uint32_t **ids, size_t *count,
+                                                 gptoss_error *error);
+
+/*
+ * Turns tokens into text one at a time, holding back a UTF-8 sequence that is not complete yet.
+ * Zero-initialise; invalid bytes come out as U+FFFD.
+ */
+typedef struct gptoss_utf8_stream {
+    uint8_t pending[4];
+    uint8_t count;
+} gptoss_utf8_stream;
+
+/* Most bytes that `length` bytes of input can add to the output. */
+#define GPTOSS_UTF8_ROOM(length) (3 * ((length) + 4))
+
+/* Feeds bytes and writes complete, valid UTF-8 to `out`, which has GPTOSS_UTF8_ROOM(length) bytes.
+ * Returns how many were written. */
+GPTOSS_API size_t gptoss_utf8_push(gptoss_utf8_stream *stream, const char *bytes, size_t length,
+                                   char *out);
+
+/* Ends the stream: an incomplete sequence becomes U+FFFD. `out` has GPTOSS_UTF8_ROOM(0) bytes. */
+GPTOSS_API size_t gptoss_utf8_end(gptoss_utf8_stream *stream, char *out);
+
+/* ---- execution ------------------------------------------------------------------------------- */
+
+typedef struct gptoss_sequence gptoss_sequence;
+typedef struct gptoss_executor gptoss_executor;
+
+typedef struct gptoss_executor_options {
+    uint32_t threads; /* 0: the physical cores this process may use */
+    uint32_t chunk;   /* most rows of one forward pass; 0: GPTOSS_DEFAULT_CHUNK */
+} gptoss_executor_options;
+
+#define GPTOSS_DEFAULT_CHUNK 256
+
+/* Work space and threads for forward passes over one model, which must outlive it. `options` may
+ * be NULL. Forward passes allocate nothing. */
+GPTOSS_API gptoss_status gptoss_executor_open(const gptoss_model *model,
+                                              const gptoss_executor_options *options,
+                                              gptoss_executor **out, gptoss_error *error);
+GPTOSS_API void gptoss_executor_close(gptoss_executor *executor);
+
+GPTOSS_API const gptoss_model *gptoss_executor_model(const gptoss_executor *executor);
+GPTOSS_API uint32_t gptoss_executor_threads(const gptoss_executor *executor);
+GPTOSS_API uint32_t gptoss_executor_chunk(const gptoss_executor *executor);
+
+/*
+ * One timeline of tokens with its keys and values: at most `context` positions (0: the model's
+ * maximum), fed at most `chunk` rows at a time (0: GPTOSS_DEFAULT_CHUNK). Address space is
+ * reserved at once, memory is taken as the timeline grows.
+ */
+GPTOSS_API gptoss_status gptoss_sequence_open(const gptoss_model *model, uint32_t context,
+                                              uint32_t chunk, gptoss_sequence **out,
+                                              gptoss_error *error);
+GPTOSS_API void gptoss_sequence_close(gptoss_sequence *sequence);
+
+GPTOSS_API uint32_t gptoss_sequence_length(const gptoss_sequence *sequence);
+GPTOSS_API uint32_t gptoss_sequence_context(const gptoss_sequence *sequence);
+
+/* Forgets every token. */
+GPTOSS_API void gptoss_sequence_clear(gptoss_sequence *sequence);
+
+/* One token at one place of one sequence. */
+typedef struct gptoss_row {
+    gptoss_sequence *sequence;
+    uint32_t position;
+    uint32_t token;
+    bool want_logits;
+} gptoss_row;
+
+/*
+ * Runs the transformer over `count` rows. The rows of one sequence have consecutive positions, the
+ * first of which is the sequence's length; the sequences grow by their rows. *logits becomes
+ * [rows that want them, vocab] in the order of the rows and lives until the next call; NULL when no
+ * row does. A row's results do not depend on the other rows, on threads or on chunks: bit for bit.
+ * On failure no sequence has grown. Source: the model as published in OpenAI's torch code, in
+ * float32; docs/MODEL.md has the formulas.
+ */
+GPTOSS_API gptoss_status gptoss_executor_forward(gptoss_executor *executor, const gptoss_row *rows,
+                                                 size_t count, const float **logits,
+                                                 gptoss_error *error);
+
+/*
+ * Appends `count` tokens to a sequence in chunks. *logits becomes [vocab], those after the last
+ * token, or is left alone when logits is NULL. `progress` may be NULL.
+ */
+GPTOSS_API gptoss_status gptoss_executor_feed(gptoss_executor *executor, gptoss_sequence *sequence,
+                                              const uint32_t *tokens, size_t count,
+                                              gptoss_progress_fn progress, void *user,
+                                              const float **logits, gptoss_error *error);
+
+/* Stages a tap can see. */
+typedef enum gptoss_stage {
+    GPTOSS_STAGE_EMBEDDING, /* [rows, hidden], layer 0 */
+    GPTOSS_STAGE_RESIDUAL,  /* [rows, hidden] after layer `layer` */
+} gptoss_stage;
+
+/* A value on its way through the model. Valid during the call only. */
+typedef struct gptoss_tap_view {
+    gptoss_stage stage;
+    uint32_t layer;
+    size_t rows;
+    size_t columns;
+    const float *data; /* [rows, columns] */
+} gptoss_tap_view;
+
+typedef void (*gptoss_tap_fn)(void *user, const gptoss_tap_view *view);
+
+/* Shows every stage of the following forward passes to `tap`; NULL ends it. */
+GPTOSS_API void gptoss_executor_tap(gptoss_executor *executor, gptoss_tap_fn tap, void *user);
+
+/* ---- sampling and generation ----------------------------------------------------------------- */
+
+/* Filters apply in this order: temperature, top_k, top_p, min_p. */
+typedef struct gptoss_sampling {
+    float temperature; /* 0: greedy, ties to the lowest id */
+    uint32_t top_k;    /* 0: off */
+    float top_p;       /* 1: off */
+    float min_p;       /* 0: off */
+    uint64_t seed;
+} gptoss_sampling;
+
+/* Temperature 1 and no filter, as OpenAI recommends; seed 0. */
+#define GPTOSS_SAMPLING_DEFAULT ((gptoss_sampling){1.0F, 0, 1.0F, 0.0F, 0})
+
+typedef struct gptoss_sampler gptoss_sampler;
+
+/* A token and the natural logarithm of its probability before any filter. */
+typedef struct gptoss_choice {
+    uint32_t id;
+    float logprob;
+} gptoss_choice;
+
+/* `tokenizer` may be NULL; with one, ids that have no token are never chosen. */
+GPTOSS_API gptoss_status gptoss_sampler_open(uint32_t vocab, const gptoss_tokenizer *tokenizer,
+                                             const gptoss_sampling *sampling, gptoss_sampler **out,
+                                             gptoss_error *error);
+GPTOSS_API void gptoss_sampler_close(gptoss_sampler *sampler);
+
+/*
+ * Chooses a token from logits [vocab] for the given position: Gumbel-max over the filtered tokens,
+ * the noise a function of (seed, position, id) alone. Fails with GPTOSS_NUMERIC when a logit is
+ * NaN.
+ */
+GPTOSS_API gptoss_status gptoss_sampler_choose(gptoss_sampler *sampler, const float *logits,
+                                               uint32_t position, gptoss_choice *out,
+                                               gptoss_error *error);
+
+/* The `count` likeliest tokens, best first, ties by id. Returns how many there are. */
+GPTOSS_API size_t gptoss_sampler_top(gptoss_sampler *sampler, const float *logits, size_t count,
+                                     gptoss_choice *out);
+
+/* log softmax(logits)[id] in double precision, natural logarithm. */
+GPTOSS_API double gptoss_logprob(const float *logits, uint32_t vocab, uint32_t id);
+
+/* Why a generation ended. */
+typedef enum gptoss_stop {
+    GPTOSS_STOP_TOKEN,  /* a stop token came */
+    GPTOSS_STOP_TEXT,   /* a stop text came */
+    GPTOSS_STOP_LENGTH, /* max_tokens reached or the context is full */
+    GPTOSS_STOP_CALLER, /* on_token returned false */
+} gptoss_stop;
+
+/* "token", "text", "length" or "interrupted". */
+GPTOSS_API const char *gptoss_stop_name(gptoss_stop stop);
+
+/* One generated token as the caller sees it. */
+typedef struct gptoss_generated {
+    gptoss_choice choice;
+    const char *text; /* complete UTF-8 that may be shown now, not terminated; possibly empty */
+    size_t text_length;
+    const gptoss_choice *top; /* the likeliest tokens at this place, when asked for */
+    size_t top_count;
+} gptoss_generated;
+
+/* Returns false to stop. */
+typedef bool (*gptoss_token_fn)(void *user, const gptoss_generated *token);
+
+typedef struct gptoss_request {
+    const uint32_t *prompt;
+    size_t prompt_count; /* at least 1 */
+    uint32_t max_tokens; /* UINT32_MAX: until something else stops it */
+    gptoss_sampling sampling;
+    bool ignore_stops;             /* do not end at stop tokens */
+    const char *const *stop_texts; /* the text ends before the first of these; need a tokenizer */
+    size_t stop_text_count;
+    size_t top_count; /* how many alternatives to report for each token */
+    gptoss_token_fn on_token;
+    gptoss_progress_fn on_prompt; /* told about the prompt's progress; may be NULL */
+    void *user;
+} gptoss_request;
+
+typedef struct gptoss_result {
+    gptoss_stop stop;
+    uint32_t stop_id;        /* for GPTOSS_STOP_TOKEN; not among the generated tokens */
+    uint32_t tokens;         /* generated and handed to on_token */
+    double prompt_seconds;   /* until the first token's logits */
+    double generate_seconds; /* after that */
+} gptoss_result;
+
+/*
+ * Feeds the prompt to `sequence` and generates. `tokenizer` may be NULL: then the texts are empty.
+ * Stop tokens are those of the model's configuration and, with a tokenizer, <|return|>, <|call|>
+ * and <|endoftext|>. Text that could be the start of a stop text is held back until it is known.
+ * A final on_token call with top_count 0 and choice.id UINT32_MAX hands over held-back text, if
+ * any.
+ */
+GPTOSS_API gptoss_status gptoss_generate(gptoss_executor *executor, gptoss_sequence *sequence,
+                                         const gptoss_tokenizer *tokenizer,
+                                         const gptoss_request *request, gptoss_result *result,
+                                         gptoss_error *error);
+
+/* ---- dumps ----------------------------------------------------------------------------------- */
+
+/*
+ * Writes the logits and hidden states of `tokens` to a safetensors file: F32 tensors "logits"
+ * [count, vocab] and "hidden.L" [count, hidden] for L = 0..layers, 0 being the embedding and L the
+ * residual after L layers; metadata holds the configuration and the ids. The file appears under its
+ * name only when it is complete. `progress` may be NULL.
+ */
+GPTOSS_API gptoss_status gptoss_dump(gptoss_executor *executor, const uint32_t *tokens,
+                                     size_t count, const char *path, gptoss_progress_fn progress,
+                                     void *user, gptoss_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,52 @@
+/* Reading JSON. The only place that knows cJSON. */
+#ifndef BASE_JSON_H
+#define BASE_JSON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+/* A value inside a parsed document, which owns it. */
+typedef struct cJSON json_value;
+
+/*
+ * Parses `length` bytes, which must hold exactly one value and white space. `what` names the text
+ * in the error, which tells the byte offset of the fault. Free the result with json_free.
+ */
+gptoss_status json_parse(const char *text, size_t length, const char *what, json_value **out,
+                         gptoss_error *error);
+
+/* Reads and parses a whole file. */
+gptoss_status json_parse_file(const char *path, json_value **out, gptoss_error *error);
+
+void json_free(json_value *document);
+
+/* Member of an object by exact name; NULL when absent or when `object` is NULL or no object. */
+const json_value *json_member(const json_value *object, const char *name);
+
+/* Walking an object's members or an array's elements in order. */
+const json_value *json_first(const json_value *container);
+const json_value *json_next(const json_value *value);
+const char *json_name(const json_value *member);
+
+bool json_is_object(const json_value *value);
+bool json_is_array(const json_value *value);
+bool json_is_string(const json_value *value);
+bool json_is_number(const json_value *value);
+bool json_is_bool(const json_value *value);
+bool json_is_null(const json_value *value); /* an explicit null, not a missing value */
+
+/* Elements of an array or members of an object. Linear time. */
+size_t json_count(const json_value *container);
+
+/* The value itself; only for a value of that kind. Strings are UTF-8 and terminated. */
+const char *json_string(const json_value *value);
+double json_number(const json_value *value);
+bool json_bool(const json_value *value);
+
+/* A non-negative whole number that a double holds exactly (at most 2^53); false otherwise. */
+bool json_u64(const json_value *value, uint64_t *out);
+
+#endif

@@ -1,0 +1,39 @@
+/* Sizes that cannot overflow silently, aligned and reserved memory, and what the machine has. */
+#ifndef BASE_MEMORY_H
+#define BASE_MEMORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+/* a * b and a + b; false when the result does not fit. */
+static inline bool u64_multiply(uint64_t a, uint64_t b, uint64_t *out)
+{
+    return !__builtin_mul_overflow(a, b, out);
+}
+static inline bool u64_add(uint64_t a, uint64_t b, uint64_t *out)
+{
+    return !__builtin_add_overflow(a, b, out);
+}
+
+/* Memory aligned to 64 bytes, released with free(); NULL when there is none. Never zero bytes. */
+void *memory_allocate(size_t bytes);
+
+/*
+ * Reserves address space whose pages are zero and taken when first touched. Released with
+ * memory_release. `what` names it in the error.
+ */
+gptoss_status memory_reserve(size_t bytes, const char *what, void **out, gptoss_error *error);
+void memory_release(void *start, size_t bytes);
+
+/* Gives the pages' memory back; they read as zero afterwards. */
+void memory_discard(void *start, size_t bytes);
+
+/* Memory this process may use in all, and how much of it can still be taken without swapping:
+ * the lesser of the machine's and the control group's (version 1 or 2). */
+uint64_t memory_machine(void);
+uint64_t memory_available(void);
+
+#endif

@@ -1,0 +1,26 @@
+#include "base/status.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+gptoss_status fail(gptoss_error *error, gptoss_status status, const char *format, ...)
+{
+    if (error != NULL) {
+        va_list arguments;
+        va_start(arguments, format);
+        vsnprintf(error->message, sizeof error->message, format, arguments);
+        va_end(arguments);
+        error->status = status;
+    }
+    return status;
+}
+
+gptoss_status fail_memory(gptoss_error *error, const char *what, size_t bytes)
+{
+    return fail(error, GPTOSS_MEMORY, "out of memory: %s needs %zu bytes", what, bytes);
+}
+
+const char *gptoss_version(void)
+{
+    return GPTOSS_VERSION;
+}

@@ -1,0 +1,1 @@
+typedef int avx2_not_empty;

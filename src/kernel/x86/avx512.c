@@ -1,0 +1,1 @@
+typedef int avx512_not_empty;
