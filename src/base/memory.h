@@ -23,17 +23,31 @@ void *memory_allocate(size_t bytes);
 
 /*
  * Reserves address space whose pages are zero and taken when first touched. Released with
- * memory_release. `what` names it in the error.
+ * memory_release. Never zero bytes. `what` names it in the error.
  */
 gptoss_status memory_reserve(size_t bytes, const char *what, void **out, gptoss_error *error);
+
+/* Accepts NULL. */
 void memory_release(void *start, size_t bytes);
 
-/* Gives the pages' memory back; they read as zero afterwards. */
+/* Gives the memory of whole pages of a reservation back; they read as zero afterwards. `start` is
+ * at the beginning of a page, the last page may be counted in part. */
 void memory_discard(void *start, size_t bytes);
 
-/* Memory this process may use in all, and how much of it can still be taken without swapping:
- * the lesser of the machine's and the control group's (version 1 or 2). */
+/*
+ * Memory this process may use in all, and how much of it can still be taken without swapping: the
+ * lesser of the machine's and the control groups' (version 1 or 2, the ancestors' limits too). File
+ * pages that can be dropped count as available, mapped weights among them. 0 when unknown.
+ */
 uint64_t memory_machine(void);
 uint64_t memory_available(void);
+
+typedef struct memory_limits {
+    uint64_t machine;
+    uint64_t available;
+} memory_limits;
+
+/* Both figures, read from the files below `root` ("" for the running system; tests have others). */
+memory_limits memory_limits_read(const char *root);
 
 #endif

@@ -1,0 +1,199 @@
+#include "base/memory.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define ALIGNMENT 64
+
+void *memory_allocate(size_t bytes)
+{
+    assert(bytes > 0);
+    if (bytes > SIZE_MAX - (ALIGNMENT - 1))
+        return NULL;
+    return aligned_alloc(ALIGNMENT, (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
+}
+
+gptoss_status memory_reserve(size_t bytes, const char *what, void **out, gptoss_error *error)
+{
+    assert(bytes > 0);
+    *out = NULL;
+    void *start = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (start == MAP_FAILED)
+        return fail(error, GPTOSS_MEMORY, "cannot reserve %zu bytes of address space for %s: %s",
+                    bytes, what, strerror(errno));
+    *out = start;
+    return GPTOSS_OK;
+}
+
+void memory_release(void *start, size_t bytes)
+{
+    if (start != NULL)
+        munmap(start, bytes);
+}
+
+void memory_discard(void *start, size_t bytes)
+{
+    assert((uintptr_t)start % (uintptr_t)sysconf(_SC_PAGESIZE) == 0);
+    if (bytes > 0)
+        madvise(start, bytes, MADV_DONTNEED);
+}
+
+/* ---- what the machine has -------------------------------------------------------------------- */
+
+/* The number after `key` in a file of "key: number" or "key number" lines; false without one. */
+static bool keyed_number(const char *path, const char *key, uint64_t *out)
+{
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return false;
+    char line[256];
+    size_t length = strlen(key);
+    bool found = false;
+    while (!found && fgets(line, sizeof line, file) != NULL)
+        if (strncmp(line, key, length) == 0 && (line[length] == ':' || line[length] == ' '))
+            found = sscanf(line + length + 1, "%" SCNu64, out) == 1;
+    fclose(file);
+    return found;
+}
+
+/* The number a file consists of; false when there is none, as in "max". */
+static bool lone_number(const char *path, uint64_t *out)
+{
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return false;
+    bool found = fscanf(file, "%" SCNu64, out) == 1;
+    fclose(file);
+    return found;
+}
+
+/* The files of one version of control groups. */
+typedef struct cgroup_files {
+    const char *mount;
+    const char *limit;
+    const char *usage;
+    const char *inactive; /* keys in memory.stat of the file pages that can be dropped */
+    const char *active;
+} cgroup_files;
+
+static const cgroup_files cgroup_v1 = {"/sys/fs/cgroup/memory", "memory.limit_in_bytes",
+                                       "memory.usage_in_bytes", "total_inactive_file",
+                                       "total_active_file"};
+static const cgroup_files cgroup_v2 = {"/sys/fs/cgroup", "memory.max", "memory.current",
+                                       "inactive_file", "active_file"};
+
+/* Lowers *limits to those of the group whose files lie in `directory`, if it has a limit. */
+static void apply_group(const char *directory, const cgroup_files *files, memory_limits *limits)
+{
+    char path[PATH_MAX];
+    uint64_t limit = 0;
+    uint64_t usage = 0;
+    uint64_t inactive = 0;
+    uint64_t active = 0;
+    if (snprintf(path, sizeof path, "%s/%s", directory, files->limit) >= (int)sizeof path ||
+        !lone_number(path, &limit))
+        return;
+    if (limit < limits->machine)
+        limits->machine = limit;
+    snprintf(path, sizeof path, "%s/%s", directory, files->usage);
+    if (!lone_number(path, &usage))
+        return;
+    snprintf(path, sizeof path, "%s/memory.stat", directory);
+    keyed_number(path, files->inactive, &inactive);
+    keyed_number(path, files->active, &active);
+    uint64_t droppable = 0;
+    if (!u64_add(inactive, active, &droppable) || droppable > usage)
+        droppable = usage;
+    uint64_t held = usage - droppable;
+    uint64_t available = limit > held ? limit - held : 0;
+    if (available < limits->available)
+        limits->available = available;
+}
+
+/* The group at `path` and all above it. Inside a container the path may name a place that only the
+ * host can see; the levels that exist count. */
+static void apply_groups(const char *root, const cgroup_files *files, const char *path,
+                         memory_limits *limits)
+{
+    char directory[PATH_MAX];
+    int length = snprintf(directory, sizeof directory, "%s%s%s", root, files->mount, path);
+    size_t top = strlen(root) + strlen(files->mount);
+    if (length < 0 || (size_t)length >= sizeof directory)
+        return;
+    for (;;) {
+        apply_group(directory, files, limits);
+        char *slash = strrchr(directory, '/');
+        if (slash == NULL || (size_t)(slash - directory) < top)
+            return;
+        *slash = '\0';
+    }
+}
+
+/* Whether `name` is one of the comma-separated `controllers`. */
+static bool has_controller(const char *controllers, const char *name)
+{
+    size_t length = strlen(name);
+    for (const char *at = controllers; (at = strstr(at, name)) != NULL; at += length) {
+        bool begins = at == controllers || at[-1] == ',';
+        if (begins && (at[length] == '\0' || at[length] == ','))
+            return true;
+    }
+    return false;
+}
+
+/* Every line of /proc/self/cgroup is "hierarchy:controllers:path"; version 2 has no controllers. */
+static void apply_cgroup_list(const char *root, memory_limits *limits)
+{
+    char line[PATH_MAX];
+    snprintf(line, sizeof line, "%s/proc/self/cgroup", root);
+    FILE *file = fopen(line, "re");
+    if (file == NULL)
+        return;
+    while (fgets(line, sizeof line, file) != NULL) {
+        line[strcspn(line, "\n")] = '\0';
+        char *controllers = strchr(line, ':');
+        char *path = controllers != NULL ? strchr(controllers + 1, ':') : NULL;
+        if (path == NULL)
+            continue;
+        *path++ = '\0';
+        controllers++;
+        if (has_controller(controllers, "memory"))
+            apply_groups(root, &cgroup_v1, path, limits);
+        else if (controllers[0] == '\0')
+            apply_groups(root, &cgroup_v2, path, limits);
+    }
+    fclose(file);
+}
+
+memory_limits memory_limits_read(const char *root)
+{
+    memory_limits limits = {0};
+    char path[PATH_MAX];
+    if (snprintf(path, sizeof path, "%s/proc/meminfo", root) >= (int)sizeof path)
+        return limits;
+    uint64_t kibibytes = 0;
+    if (keyed_number(path, "MemTotal", &kibibytes))
+        limits.machine = kibibytes << 10;
+    if (keyed_number(path, "MemAvailable", &kibibytes))
+        limits.available = kibibytes << 10;
+    apply_cgroup_list(root, &limits);
+    return limits;
+}
+
+uint64_t memory_machine(void)
+{
+    return memory_limits_read("").machine;
+}
+
+uint64_t memory_available(void)
+{
+    return memory_limits_read("").available;
+}
