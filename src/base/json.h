@@ -8,12 +8,19 @@
 
 #include "base/status.h"
 
+/* Bounds of what is accepted; docs/ARCHITECTURE.md lists them. */
+#define JSON_MAX_DEPTH  256      /* arrays and objects inside each other */
+#define JSON_MAX_VALUES 4000000U /* of any kind; one takes about 80 bytes of memory */
+#define JSON_MAX_NUMBER 63       /* characters */
+
 /* A value inside a parsed document, which owns it. */
 typedef struct cJSON json_value;
 
 /*
- * Parses `length` bytes, which must hold exactly one value and white space. `what` names the text
- * in the error, which tells the byte offset of the fault. Free the result with json_free.
+ * Parses `length` bytes, which must hold exactly one value and white space (RFC 8259, in UTF-8).
+ * Refused beyond that: the character U+0000 in a string, and what exceeds the bounds above. `what`
+ * names the text in the error, which tells the byte offset of the fault. Free the result with
+ * json_free.
  */
 gptoss_status json_parse(const char *text, size_t length, const char *what, json_value **out,
                          gptoss_error *error);
@@ -23,7 +30,8 @@ gptoss_status json_parse_file(const char *path, json_value **out, gptoss_error *
 
 void json_free(json_value *document);
 
-/* Member of an object by exact name; NULL when absent or when `object` is NULL or no object. */
+/* Member of an object by exact name, the last one when there are several; NULL when absent or when
+ * `object` is NULL or no object. Linear time. */
 const json_value *json_member(const json_value *object, const char *name);
 
 /* Walking an object's members or an array's elements in order. */
@@ -46,7 +54,7 @@ const char *json_string(const json_value *value);
 double json_number(const json_value *value);
 bool json_bool(const json_value *value);
 
-/* A non-negative whole number that a double holds exactly (at most 2^53); false otherwise. */
+/* A whole number from 0 to 2^53 - 1, all of which a double holds exactly; false otherwise. */
 bool json_u64(const json_value *value, uint64_t *out);
 
 #endif
