@@ -1,0 +1,180 @@
+/*
+ * The table of commands and flags. It alone drives parsing, --help, the man page and the shells'
+ * completions, so that they cannot disagree.
+ */
+#ifndef GPTOSS_TOOL_COMMAND_H
+#define GPTOSS_TOOL_COMMAND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define EXIT_GOOD        0
+#define EXIT_FAILED      1
+#define EXIT_USAGE       2
+#define EXIT_INTERRUPTED 130 /* 128 + SIGINT, as shells report it */
+
+#define MAX_STOP_TEXTS 64
+
+/* One per flag name, whichever commands take it. */
+typedef enum flag_id {
+    FLAG_MODEL,
+    FLAG_TOKENIZER,
+    FLAG_PROMPT,
+    FLAG_FILE,
+    FLAG_IDS,
+    FLAG_ESCAPE,
+    FLAG_PARSE_SPECIAL,
+    FLAG_PREDICT,
+    FLAG_STOP,
+    FLAG_IGNORE_EOS,
+    FLAG_SEED,
+    FLAG_TEMP,
+    FLAG_TOP_K,
+    FLAG_TOP_P,
+    FLAG_MIN_P,
+    FLAG_LOGPROBS,
+    FLAG_JSON,
+    FLAG_NO_DISPLAY_PROMPT,
+    FLAG_DECODE,
+    FLAG_NULL,
+    FLAG_TENSORS,
+    FLAG_CHECK,
+    FLAG_SHA256,
+    FLAG_OUTPUT,
+    FLAG_CONTEXT,
+    FLAG_STRIDE,
+    FLAG_THREADS,
+    FLAG_CHUNK,
+    FLAG_VERBOSE,
+    FLAG_MAN,
+    FLAG_HELP,
+    FLAG_COUNT
+} flag_id;
+
+struct command;
+
+/* What was typed, with the table's defaults for what was not. Texts belong to argv. */
+typedef struct options {
+    const struct command *command;
+    const char *operand; /* NULL when there is none */
+    bool given[FLAG_COUNT];
+    const char *model;
+    const char *tokenizer;
+    const char *prompt;
+    const char *file;
+    const char *ids;
+    const char *output;
+    const char *stops[MAX_STOP_TEXTS];
+    size_t stop_count;
+    int64_t predict; /* -1: no limit */
+    int64_t context; /* 0: the model's maximum */
+    int64_t stride;
+    int64_t threads; /* 0: the physical cores */
+    int64_t chunk;   /* 0: the library's default */
+    int64_t top_k;
+    int64_t logprobs;
+    double temperature;
+    double top_p;
+    double min_p;
+    uint64_t seed;
+    bool escape;
+    bool parse_special;
+    bool ignore_eos;
+    bool json;
+    bool no_display_prompt;
+    bool decode;
+    bool null;
+    bool tensors;
+    bool check;
+    bool sha256;
+    bool verbose;
+    bool man;
+    bool help;
+} options;
+
+typedef enum value_kind {
+    VALUE_NONE,    /* bool: present or not */
+    VALUE_TEXT,    /* const char * */
+    VALUE_PATH,    /* const char *, completed as a file name */
+    VALUE_TEXTS,   /* options.stops: may be repeated */
+    VALUE_INTEGER, /* int64_t in [least, most] */
+    VALUE_REAL,    /* double in [least, most] */
+    VALUE_SEED,    /* uint64_t; -1 counts as not given */
+} value_kind;
+
+/* Headings of --help, in this order. */
+typedef enum flag_group {
+    GROUP_INPUT,
+    GROUP_SAMPLING,
+    GROUP_OUTPUT,
+    GROUP_RUN,
+    GROUP_COUNT
+} flag_group;
+
+typedef struct flag {
+    flag_id id;
+    unsigned commands; /* bits 1 << command_id of the commands that take it */
+    const char *name;  /* without the dashes */
+    const char *alias; /* a second long name, or NULL */
+    char letter;       /* 0: none */
+    flag_group group;
+    value_kind kind;
+    size_t offset;        /* of the value in struct options */
+    double least, most;   /* for numbers */
+    const char *value;    /* placeholder of the value in help; NULL for VALUE_NONE */
+    const char *fallback; /* the default as a person would type it, or NULL */
+    const char *help;     /* one or more sentences */
+} flag;
+
+typedef enum command_id {
+    COMMAND_GENERATE,
+    COMMAND_PERPLEXITY,
+    COMMAND_TOKENIZE,
+    COMMAND_INSPECT,
+    COMMAND_DUMP,
+    COMMAND_HELP,
+    COMMAND_COMPLETION,
+    COMMAND_COUNT
+} command_id;
+
+typedef struct command {
+    command_id id;
+    const char *name;
+    const char *operand;     /* placeholder of its one optional operand, or NULL */
+    const char *synopsis;    /* what follows the name in the usage line */
+    const char *summary;     /* half a line */
+    const char *description; /* paragraphs, separated by empty lines */
+    bool hidden;             /* not listed: for the build */
+    int (*run)(const options *given);
+} command;
+
+extern const command command_table[COMMAND_COUNT];
+extern const char *const flag_group_names[GROUP_COUNT];
+
+/* The command of that name, hidden ones included; NULL when there is none. */
+const command *command_find(const char *name);
+
+/*
+ * Walks the flags that a command takes in the order of the help. Start with *index 0; returns NULL
+ * after the last one.
+ */
+const flag *command_flag(const command *of, size_t *index);
+
+/* The flag of a command by one of its long names or its letter; NULL when it has none such. */
+const flag *command_flag_named(const command *of, const char *name, size_t length);
+const flag *command_flag_lettered(const command *of, char letter);
+
+/* The help text of a flag with its default and its alias, for --help and the manual page. */
+#define FLAG_HELP_ROOM 512
+const char *flag_help(const flag *of, char text[FLAG_HELP_ROOM]);
+
+int run_generate(const options *given);
+int run_perplexity(const options *given);
+int run_tokenize(const options *given);
+int run_inspect(const options *given);
+int run_dump(const options *given);
+int run_help(const options *given);
+int run_completion(const options *given);
+
+#endif

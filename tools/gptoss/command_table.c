@@ -1,0 +1,217 @@
+#include "command.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define ON(command)       (1U << COMMAND_##command)
+#define ON_RUNS           (ON(GENERATE) | ON(PERPLEXITY) | ON(DUMP))
+#define ON_MODEL          (ON_RUNS | ON(TOKENIZE) | ON(INSPECT))
+#define ON_ALL            (ON_MODEL | ON(HELP) | ON(COMPLETION))
+#define AT(member)        offsetof(options, member)
+#define MOST_TOKENS       1048576 /* more positions than any model has */
+#define WHOLE_NUMBER_MOST 2147483647
+
+const char *const flag_group_names[GROUP_COUNT] = {"Input", "Sampling", "Output", "Run"};
+
+/* In the order of the help. A flag that means something else to another command has a second row.
+ */
+static const flag flag_table[] = {
+    {FLAG_MODEL, ON_MODEL & ~ON(TOKENIZE), "model", NULL, 'm', GROUP_INPUT, VALUE_PATH, AT(model),
+     0, 0, "PATH", NULL,
+     "The checkpoint: a .safetensors file, a directory, a hub snapshot, or a hub name such as "
+     "openai/gpt-oss-20b that has been downloaded into the hub's cache."},
+    {FLAG_MODEL, ON(TOKENIZE), "model", NULL, 'm', GROUP_INPUT, VALUE_PATH, AT(model), 0, 0, "PATH",
+     NULL, "The checkpoint whose tokenizer is used. Its weights are not needed."},
+    {FLAG_TOKENIZER, ON_MODEL & ~ON(INSPECT), "tokenizer", NULL, 0, GROUP_INPUT, VALUE_PATH,
+     AT(tokenizer), 0, 0, "FILE", NULL,
+     "A tokenizer.json or .tiktoken file, instead of the one beside or above the checkpoint."},
+    {FLAG_PROMPT, ON(GENERATE) | ON(TOKENIZE) | ON(DUMP), "prompt", NULL, 'p', GROUP_INPUT,
+     VALUE_TEXT, AT(prompt), 0, 0, "TEXT", NULL, "The text; - reads it from standard input."},
+    {FLAG_FILE, ON(GENERATE) | ON(DUMP), "file", NULL, 'f', GROUP_INPUT, VALUE_PATH, AT(file), 0, 0,
+     "FILE", NULL, "A file with the text, taken byte by byte: a newline at its end is part of it."},
+    {FLAG_FILE, ON(TOKENIZE), "file", NULL, 'f', GROUP_INPUT, VALUE_PATH, AT(file), 0, 0, "FILE",
+     NULL, "A file with the text, or with --decode the ids; - is standard input."},
+    {FLAG_FILE, ON(PERPLEXITY), "file", NULL, 'f', GROUP_INPUT, VALUE_PATH, AT(file), 0, 0, "FILE",
+     NULL, "The text to score; - reads it from standard input."},
+    {FLAG_IDS, ON(GENERATE) | ON(DUMP), "ids", NULL, 0, GROUP_INPUT, VALUE_TEXT, AT(ids), 0, 0,
+     "IDS", NULL,
+     "The prompt as token ids, such as 1,2,3; - reads them from standard input. No tokenizer is "
+     "needed then."},
+    {FLAG_IDS, ON(TOKENIZE), "ids", NULL, 0, GROUP_INPUT, VALUE_TEXT, AT(ids), 0, 0, "IDS", NULL,
+     "The ids to decode, such as 1,2,3; - reads them from standard input."},
+    {FLAG_DECODE, ON(TOKENIZE), "decode", NULL, 'd', GROUP_INPUT, VALUE_NONE, AT(decode), 0, 0,
+     NULL, NULL, "Turn ids into bytes."},
+    {FLAG_NULL, ON(TOKENIZE), "null", NULL, '0', GROUP_INPUT, VALUE_NONE, AT(null), 0, 0, NULL,
+     NULL,
+     "The input holds many texts, each ended by a zero byte; print one JSON array of ids a line."},
+    {FLAG_ESCAPE, ON(TOKENIZE) | ON(DUMP), "escape", NULL, 'e', GROUP_INPUT, VALUE_NONE, AT(escape),
+     0, 0, NULL, NULL, "Read \\n, \\r, \\t, \\\", \\', \\\\ and \\xHH in -p as C does."},
+    {FLAG_ESCAPE, ON(GENERATE), "escape", NULL, 'e', GROUP_INPUT, VALUE_NONE, AT(escape), 0, 0,
+     NULL, NULL, "Read \\n, \\r, \\t, \\\", \\', \\\\ and \\xHH in -p and --stop as C does."},
+    {FLAG_PARSE_SPECIAL, ON(GENERATE) | ON(TOKENIZE) | ON(DUMP), "parse-special", NULL, 0,
+     GROUP_INPUT, VALUE_NONE, AT(parse_special), 0, 0, NULL, NULL,
+     "Read special tokens such as <|start|> in the text as tokens. They are plain text otherwise."},
+
+    {FLAG_SEED, ON(GENERATE), "seed", NULL, 's', GROUP_SAMPLING, VALUE_SEED, AT(seed), 0, 0, "N",
+     NULL, "Seed of the random choice; the same seed gives the same text (default: drawn afresh)."},
+    {FLAG_TEMP, ON(GENERATE), "temp", "temperature", 0, GROUP_SAMPLING, VALUE_REAL, AT(temperature),
+     0, 100, "T", NULL, "Temperature; 0 takes the likeliest token (default: the model's, else 1)."},
+    {FLAG_TOP_K, ON(GENERATE), "top-k", NULL, 0, GROUP_SAMPLING, VALUE_INTEGER, AT(top_k), 0,
+     WHOLE_NUMBER_MOST, "K", NULL,
+     "Choose among the K likeliest tokens; 0 is off (default: the model's, else 0)."},
+    {FLAG_TOP_P, ON(GENERATE), "top-p", NULL, 0, GROUP_SAMPLING, VALUE_REAL, AT(top_p), 0, 1, "P",
+     NULL,
+     "Choose among the likeliest tokens that make up probability P; 1 is off (default: the "
+     "model's, else 1)."},
+    {FLAG_MIN_P, ON(GENERATE), "min-p", NULL, 0, GROUP_SAMPLING, VALUE_REAL, AT(min_p), 0, 1, "P",
+     NULL,
+     "Drop tokens less likely than P times the likeliest; 0 is off (default: the model's, else "
+     "0)."},
+
+    {FLAG_PREDICT, ON(GENERATE), "predict", "n-predict", 'n', GROUP_OUTPUT, VALUE_INTEGER,
+     AT(predict), -1, WHOLE_NUMBER_MOST, "N", "-1",
+     "Most tokens to generate; -1 goes on until the text ends or the context is full."},
+    {FLAG_STOP, ON(GENERATE), "stop", "reverse-prompt", 'r', GROUP_OUTPUT, VALUE_TEXTS, 0, 0, 0,
+     "TEXT", NULL, "End before this text. May be repeated."},
+    {FLAG_IGNORE_EOS, ON(GENERATE), "ignore-eos", NULL, 0, GROUP_OUTPUT, VALUE_NONE, AT(ignore_eos),
+     0, 0, NULL, NULL, "Go on after tokens that end the text."},
+    {FLAG_LOGPROBS, ON(GENERATE), "logprobs", NULL, 0, GROUP_OUTPUT, VALUE_INTEGER, AT(logprobs), 0,
+     1000, "N", NULL,
+     "Report each token's logarithmic probability and the N likeliest in its place: in the JSON, "
+     "or else on standard error after the text."},
+    {FLAG_NO_DISPLAY_PROMPT, ON(GENERATE), "no-display-prompt", NULL, 0, GROUP_OUTPUT, VALUE_NONE,
+     AT(no_display_prompt), 0, 0, NULL, NULL, "Do not print the prompt before its continuation."},
+    {FLAG_OUTPUT, ON(DUMP), "output", NULL, 'o', GROUP_OUTPUT, VALUE_PATH, AT(output), 0, 0, "FILE",
+     NULL, "The safetensors file to write. It appears only when it is complete."},
+    {FLAG_TENSORS, ON(INSPECT), "tensors", NULL, 0, GROUP_OUTPUT, VALUE_NONE, AT(tensors), 0, 0,
+     NULL, NULL, "List every tensor with its type, shape, size and file."},
+    {FLAG_CHECK, ON(INSPECT), "check", NULL, 0, GROUP_OUTPUT, VALUE_NONE, AT(check), 0, 0, NULL,
+     NULL, "Read every weight and look for NaN, infinity and invalid scales."},
+    {FLAG_SHA256, ON(INSPECT), "sha256", NULL, 0, GROUP_OUTPUT, VALUE_NONE, AT(sha256), 0, 0, NULL,
+     NULL, "Print the SHA-256 of every weight file."},
+    {FLAG_JSON, ON(GENERATE) | ON(PERPLEXITY) | ON(TOKENIZE) | ON(INSPECT), "json", NULL, 0,
+     GROUP_OUTPUT, VALUE_NONE, AT(json), 0, 0, NULL, NULL,
+     "Print one JSON object instead of text."},
+    {FLAG_MAN, ON(HELP), "man", NULL, 0, GROUP_OUTPUT, VALUE_NONE, AT(man), 0, 0, NULL, NULL,
+     "Print the manual page as roff source."},
+
+    {FLAG_CONTEXT, ON(GENERATE), "ctx-size", "context", 'c', GROUP_RUN, VALUE_INTEGER, AT(context),
+     0, MOST_TOKENS, "N", "0",
+     "Most tokens of prompt and answer together; 0 is as many as the model and the memory allow."},
+    {FLAG_CONTEXT, ON(INSPECT), "ctx-size", "context", 'c', GROUP_RUN, VALUE_INTEGER, AT(context),
+     0, MOST_TOKENS, "N", "0", "Context that memory is forecast for; 0 is the model's maximum."},
+    {FLAG_CONTEXT, ON(PERPLEXITY), "ctx-size", "context", 'c', GROUP_RUN, VALUE_INTEGER,
+     AT(context), 2, MOST_TOKENS, "N", "512", "Tokens of one window."},
+    {FLAG_STRIDE, ON(PERPLEXITY), "stride", NULL, 0, GROUP_RUN, VALUE_INTEGER, AT(stride), 1,
+     MOST_TOKENS, "N", "256", "Tokens from the start of one window to the start of the next."},
+    {FLAG_THREADS, ON_RUNS, "threads", NULL, 't', GROUP_RUN, VALUE_INTEGER, AT(threads), 0, 4096,
+     "N", "0", "Threads; 0 is one for each physical core. The results do not depend on it."},
+    {FLAG_CHUNK, ON_RUNS | ON(INSPECT), "chunk", "batch-size", 'b', GROUP_RUN, VALUE_INTEGER,
+     AT(chunk), 0, 65536, "N", "0",
+     "Most tokens of the prompt in one forward pass; 0 is the default of 256. The results do not "
+     "depend on it."},
+    {FLAG_VERBOSE, ON_MODEL, "verbose", NULL, 'v', GROUP_RUN, VALUE_NONE, AT(verbose), 0, 0, NULL,
+     NULL, "Say on standard error what is being done."},
+    {FLAG_HELP, ON_ALL, "help", NULL, 'h', GROUP_RUN, VALUE_NONE, AT(help), 0, 0, NULL, NULL,
+     "Print the command's flags."},
+};
+
+const command command_table[COMMAND_COUNT] = {
+    {COMMAND_GENERATE, "generate", NULL, "-m PATH (-p TEXT | -f FILE | --ids IDS) [flags]",
+     "continue a text",
+     "Continues the prompt and streams the text to standard output, after the prompt itself. "
+     "Notes, progress and a summary with the speed go to standard error.\n"
+     "\n"
+     "The text ends at one of the model's end tokens, before a --stop text, after -n tokens, when "
+     "the context is full, or at Ctrl-C. Sampling follows the model's generation_config.json, else "
+     "temperature 1 without filters; filters apply in the order temperature, top-k, top-p, min-p.\n"
+     "\n"
+     "With --json, one object is printed at the end: prompt_ids, ids, text, stop (token, text, "
+     "length or interrupted), seed, timings, and logprobs when asked for. Without a tokenizer, "
+     "which only --ids allows, the generated ids are printed in place of text.",
+     false, run_generate},
+    {COMMAND_PERPLEXITY, "perplexity", NULL, "-m PATH -f FILE [flags]",
+     "measure how well a model predicts a text",
+     "Scores a text in windows of -c tokens that start --stride tokens apart. The first window "
+     "scores its tokens from the second on, every later one only tokens that have not been scored "
+     "yet. Printed are the tokens scored, the mean negative logarithmic likelihood with its "
+     "standard error, and the perplexity, its exponential.",
+     false, run_perplexity},
+    {COMMAND_TOKENIZE, "tokenize", NULL,
+     "(-m PATH | --tokenizer FILE) (-p TEXT | -f FILE | --decode --ids IDS) [flags]",
+     "turn text into token ids, or back",
+     "Prints the tokens of a text, one a line with its id; with --json the ids alone. With "
+     "--decode, writes the bytes that ids stand for; ids without a token stand for nothing.",
+     false, run_tokenize},
+    {COMMAND_INSPECT, "inspect", NULL, "-m PATH [flags]", "describe a checkpoint",
+     "Prints the architecture, the layout of the files, parameters, bytes by kind and bytes read "
+     "for one token, and the memory that a context takes beside what the machine has. Weights are "
+     "not read, except by --check and --sha256. No tokenizer is needed.",
+     false, run_inspect},
+    {COMMAND_DUMP, "dump", NULL, "-m PATH (--ids IDS | -p TEXT | -f FILE) -o FILE [flags]",
+     "write logits and hidden states to a file",
+     "Writes the logits of every position and the hidden states after every layer to a safetensors "
+     "file: F32 tensors logits [tokens, vocab] and hidden.L [tokens, hidden], where hidden.0 is "
+     "the "
+     "embedding.",
+     false, run_dump},
+    {COMMAND_HELP, "help", "COMMAND", "[COMMAND]", "print help", "Prints what --help prints.",
+     false, run_help},
+    {COMMAND_COMPLETION, "completion", "SHELL", "bash|zsh|fish", "print completions for a shell",
+     "Prints a script that completes commands and flags in bash, zsh or fish. cmake --install puts "
+     "them where the shells look.",
+     true, run_completion},
+};
+
+const command *command_find(const char *name)
+{
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        if (strcmp(command_table[i].name, name) == 0)
+            return &command_table[i];
+    return NULL;
+}
+
+const flag *command_flag(const command *of, size_t *index)
+{
+    while (*index < sizeof flag_table / sizeof flag_table[0]) {
+        const flag *candidate = &flag_table[(*index)++];
+        if ((candidate->commands & (1U << of->id)) != 0)
+            return candidate;
+    }
+    return NULL;
+}
+
+static bool is_name(const char *candidate, const char *name, size_t length)
+{
+    return candidate != NULL && strlen(candidate) == length && memcmp(candidate, name, length) == 0;
+}
+
+const flag *command_flag_named(const command *of, const char *name, size_t length)
+{
+    size_t index = 0;
+    for (const flag *each; (each = command_flag(of, &index)) != NULL;)
+        if (is_name(each->name, name, length) || is_name(each->alias, name, length))
+            return each;
+    return NULL;
+}
+
+const flag *command_flag_lettered(const command *of, char letter)
+{
+    size_t index = 0;
+    for (const flag *each; (each = command_flag(of, &index)) != NULL;)
+        if (letter != 0 && each->letter == letter)
+            return each;
+    return NULL;
+}
+
+const char *flag_help(const flag *of, char text[FLAG_HELP_ROOM])
+{
+    int length = (int)strlen(of->help) - 1; /* without the full stop */
+    int used = snprintf(text, FLAG_HELP_ROOM, "%.*s", length, of->help);
+    if (of->fallback != NULL)
+        used +=
+            snprintf(text + used, FLAG_HELP_ROOM - (size_t)used, " (default: %s)", of->fallback);
+    snprintf(text + used, FLAG_HELP_ROOM - (size_t)used, "%s%s.",
+             of->alias != NULL ? "; also --" : "", of->alias != NULL ? of->alias : "");
+    return text;
+}

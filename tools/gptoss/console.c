@@ -1,0 +1,196 @@
+#include "console.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static int write_error; /* errno of the first failed write to standard output; 0: none */
+
+/* ---- the standard streams ------------------------------------------------------------------- */
+
+void console_open(void)
+{
+    /* Opened the wrong way round, so that using the stream fails as if it were still closed. */
+    static const int directions[3] = {O_WRONLY, O_RDONLY, O_RDONLY};
+    for (int descriptor = 0; descriptor < 3; descriptor++)
+        if (fcntl(descriptor, F_GETFD) == -1 && errno == EBADF)
+            (void)!open("/dev/null", directions[descriptor]);
+}
+
+static bool flush_output(void)
+{
+    if (write_error == 0 && (fflush(stdout) != 0 || ferror(stdout)))
+        write_error = errno != 0 ? errno : EIO;
+    return write_error == 0;
+}
+
+int console_close(int status)
+{
+    if (flush_output())
+        return status;
+    if (write_error != EPIPE)
+        console_note("standard output could not be written: %s", strerror(write_error));
+    return status == EXIT_GOOD ? EXIT_FAILED : status;
+}
+
+bool console_stream(const char *bytes, size_t length)
+{
+    errno = 0;
+    fwrite(bytes, 1, length, stdout);
+    return flush_output();
+}
+
+/* ---- sentences ------------------------------------------------------------------------------ */
+
+static bool progress_shown; /* the last line of standard error holds progress */
+
+static void clear_progress(void)
+{
+    if (progress_shown)
+        fputs("\r\033[K", stderr);
+    progress_shown = false;
+}
+
+static void print_sentence(const char *who, const char *format, va_list arguments)
+{
+    clear_progress();
+    fprintf(stderr, "gptoss%s%s: ", who != NULL ? " " : "", who != NULL ? who : "");
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+}
+
+void console_note(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    print_sentence(NULL, format, arguments);
+    va_end(arguments);
+}
+
+void console_verbose(const options *given, const char *format, ...)
+{
+    if (!given->verbose)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    print_sentence(NULL, format, arguments);
+    va_end(arguments);
+}
+
+int console_usage(const command *of, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    print_sentence(of != NULL ? of->name : NULL, format, arguments);
+    va_end(arguments);
+    return EXIT_USAGE;
+}
+
+int console_error(const gptoss_error *error)
+{
+    if (error->status == GPTOSS_INTERRUPTED) {
+        clear_progress();
+        return EXIT_INTERRUPTED;
+    }
+    console_note("%s", error->message);
+    return error->status == GPTOSS_USAGE ? EXIT_USAGE : EXIT_FAILED;
+}
+
+bool console_progress(void *user, const char *what, uint64_t done, uint64_t total)
+{
+    (void)user;
+    static double shown_at;
+    double now = console_seconds();
+    if (isatty(STDERR_FILENO) && now - shown_at >= 0.1) {
+        shown_at = now;
+        double percent = total > 0 ? 100.0 * (double)done / (double)total : 100.0;
+        fprintf(stderr, "\r\033[K%s: %.0f %%", what, percent);
+        fflush(stderr);
+        progress_shown = true;
+    }
+    if (done >= total)
+        clear_progress();
+    return !console_interrupted();
+}
+
+/* ---- the interrupt key ----------------------------------------------------------------------- */
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int number)
+{
+    (void)number;
+    if (interrupted)
+        _exit(EXIT_INTERRUPTED);
+    interrupted = 1;
+}
+
+void console_catch_interrupt(void)
+{
+    struct sigaction action;
+    if (sigaction(SIGINT, NULL, &action) != 0 || action.sa_handler == SIG_IGN)
+        return; /* a shell that put us in the background does not want us to hear it */
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_interrupt;
+    action.sa_flags = SA_RESTART;
+    sigaction(SIGINT, &action, NULL);
+}
+
+bool console_interrupted(void)
+{
+    return interrupted != 0;
+}
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+void *console_resize(void *block, size_t count, size_t size)
+{
+    if (count == 0)
+        count = 1;
+    void *moved = reallocarray(block, count, size);
+    if (moved == NULL) {
+        console_note("out of memory: %zu elements of %zu bytes", count, size);
+        exit(console_close(EXIT_FAILED));
+    }
+    return moved;
+}
+
+/* ---- formatting ------------------------------------------------------------------------------ */
+
+double console_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+const char *format_count(uint64_t count, char text[CONSOLE_NUMBER])
+{
+    char digits[24];
+    int length = snprintf(digits, sizeof digits, "%llu", (unsigned long long)count);
+    char *out = text;
+    for (int i = 0; i < length; i++) {
+        if (i > 0 && (length - i) % 3 == 0)
+            *out++ = ',';
+        *out++ = digits[i];
+    }
+    *out = '\0';
+    return text;
+}
+
+const char *format_bytes(uint64_t bytes, char text[CONSOLE_NUMBER])
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    double value = (double)bytes;
+    size_t unit = 0;
+    for (; value >= 1024.0 && unit + 1 < sizeof units / sizeof units[0]; unit++)
+        value /= 1024.0;
+    int decimals = unit == 0 ? 0 : unit < 3 ? 1 : 2;
+    snprintf(text, CONSOLE_NUMBER, "%.*f %s", decimals, value, units[unit]);
+    return text;
+}
