@@ -1,0 +1,217 @@
+/* gptoss generate: continues a text. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "console.h"
+#include "generate_record.h"
+#include "input.h"
+#include "session.h"
+
+/* What on_token and the caller share. */
+typedef struct generation {
+    const options *given;
+    session *opened;
+    record *kept;
+    bool broken; /* standard output could not be written */
+} generation;
+
+/* ---- before ---------------------------------------------------------------------------------- */
+
+static int check_flags(const options *given)
+{
+    int sources = (given->prompt != NULL) + (given->file != NULL) + (given->ids != NULL);
+    if (sources != 1)
+        return console_usage(given->command,
+                             "expected one prompt, -p TEXT, -f FILE or --ids IDS, found %s",
+                             sources == 0 ? "none" : "more");
+    return EXIT_GOOD;
+}
+
+/* A number that the next run is unlikely to draw, and that JSON readers keep exactly. */
+static uint64_t fresh_seed(void)
+{
+    uint32_t seed;
+    if (getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed)
+        seed = (uint32_t)(console_seconds() * 1e6);
+    return seed;
+}
+
+/* The flags over the model's own defaults. */
+static gptoss_sampling choose_sampling(const options *given)
+{
+    gptoss_sampling sampling = GPTOSS_SAMPLING_DEFAULT;
+    if (given->given[FLAG_TEMP])
+        sampling.temperature = (float)given->temperature;
+    if (given->given[FLAG_TOP_K])
+        sampling.top_k = (uint32_t)given->top_k;
+    if (given->given[FLAG_TOP_P])
+        sampling.top_p = (float)given->top_p;
+    if (given->given[FLAG_MIN_P])
+        sampling.min_p = (float)given->min_p;
+    sampling.seed = given->given[FLAG_SEED] ? given->seed : fresh_seed();
+    return sampling;
+}
+
+/* Raw text is not what a model of this format was trained to answer. */
+static void hint_at_chat(const gptoss_tokenizer *tokenizer, const options *given)
+{
+    uint32_t id;
+    if (given->ids != NULL || given->parse_special || tokenizer == NULL ||
+        !gptoss_tokenizer_special(tokenizer, "<|start|>", &id) ||
+        !gptoss_tokenizer_special(tokenizer, "<|message|>", &id))
+        return;
+    console_note("hint: this is a raw completion; the model knows the harmony chat format, for "
+                 "which this version has no chat command yet");
+}
+
+/* ---- during ---------------------------------------------------------------------------------- */
+
+/* Without a tokenizer the ids are the only thing to show. */
+static bool show_id(const generation *state, uint32_t id)
+{
+    char text[16];
+    int length = snprintf(text, sizeof text, state->kept->count > 1 ? " %u" : "%u", id);
+    return console_stream(text, (size_t)length);
+}
+
+static bool on_token(void *user, const gptoss_generated *token)
+{
+    generation *state = user;
+    bool is_token = token->choice.id != UINT32_MAX;
+    record_add(state->kept, token);
+    if (!state->given->json) {
+        if (state->opened->tokenizer != NULL)
+            state->broken = !console_stream(token->text, token->text_length);
+        else if (is_token)
+            state->broken = !show_id(state, token->choice.id);
+    }
+    return !state->broken && !console_interrupted();
+}
+
+/* The prompt as the model sees it: ill-formed UTF-8 replaced, ids as their tokens' text. */
+static bool show_prompt(const gptoss_tokenizer *tokenizer, const input_ids *prompt)
+{
+    gptoss_utf8_stream utf8 = {.count = 0};
+    char *text = NULL;
+    bool good = true;
+    for (size_t i = 0; i <= prompt->count && good; i++) {
+        size_t length = 0;
+        const char *bytes =
+            i < prompt->count ? gptoss_tokenizer_bytes(tokenizer, prompt->ids[i], &length) : NULL;
+        text = console_resize(text, GPTOSS_UTF8_ROOM(length), 1);
+        size_t written = i < prompt->count ? gptoss_utf8_push(&utf8, bytes, length, text)
+                                           : gptoss_utf8_end(&utf8, text);
+        good = fwrite(text, 1, written, stdout) == written;
+    }
+    free(text);
+    return good && console_stream("", 0);
+}
+
+static gptoss_status run_request(generation *state, const input_ids *prompt,
+                                 const gptoss_sampling *sampling, gptoss_result *result,
+                                 gptoss_error *error)
+{
+    const options *given = state->given;
+    gptoss_request request = {
+        .prompt = prompt->ids,
+        .prompt_count = prompt->count,
+        .max_tokens = given->predict < 0 ? UINT32_MAX : (uint32_t)given->predict,
+        .sampling = *sampling,
+        .ignore_stops = given->ignore_eos,
+        .stop_texts = given->stops,
+        .stop_text_count = given->stop_count,
+        .top_count = (size_t)given->logprobs,
+        .on_token = on_token,
+        .on_prompt = console_progress,
+        .user = state,
+    };
+    return gptoss_generate(state->opened->executor, state->opened->sequence,
+                           state->opened->tokenizer, &request, result, error);
+}
+
+/* ---- after ----------------------------------------------------------------------------------- */
+
+/* Prints the rest of what was asked for. */
+static void report(const generation *state, const input_ids *prompt,
+                   const gptoss_sampling *sampling, const gptoss_result *result)
+{
+    const options *given = state->given;
+    const gptoss_tokenizer *tokenizer = state->opened->tokenizer;
+    if (given->json) {
+        record_print_json(state->kept, tokenizer, prompt, sampling, result);
+    } else {
+        if (isatty(STDOUT_FILENO) || tokenizer == NULL)
+            console_stream("\n", 1);
+        if (given->given[FLAG_LOGPROBS])
+            record_print_logprobs(state->kept, tokenizer);
+    }
+    record_print_summary(prompt->count, sampling, result);
+}
+
+static int generate(session *opened, const options *given, const input_ids *prompt)
+{
+    record kept = {.with_top = given->given[FLAG_LOGPROBS]};
+    generation state = {given, opened, &kept, false};
+    gptoss_sampling sampling = choose_sampling(given);
+    gptoss_result result = {.tokens = 0};
+    gptoss_error error;
+
+    console_catch_interrupt();
+    if (!given->json && !given->no_display_prompt && opened->tokenizer != NULL)
+        state.broken = !show_prompt(opened->tokenizer, prompt);
+    int status = EXIT_FAILED; /* console_close says why */
+    if (!state.broken) {
+        if (run_request(&state, prompt, &sampling, &result, &error) != GPTOSS_OK) {
+            status = console_error(&error);
+        } else if (!state.broken) {
+            report(&state, prompt, &sampling, &result);
+            status = console_interrupted() ? EXIT_INTERRUPTED : EXIT_GOOD;
+        }
+    }
+    record_free(&kept);
+    return status;
+}
+
+/* Escapes in the texts of --stop. Those of -p are the input's. */
+static void unescape_stops(options *given)
+{
+    for (size_t i = 0; i < given->stop_count; i++) {
+        char *text = strdup(given->stops[i]); /* lives as long as the program */
+        if (text == NULL)
+            continue;
+        text[input_unescape(text, strlen(text))] = '\0';
+        given->stops[i] = text;
+    }
+}
+
+int run_generate(const options *typed)
+{
+    options given = *typed;
+    session opened = {NULL, NULL, NULL, NULL};
+    input_ids prompt = {NULL, 0};
+    int status = check_flags(&given);
+    if (given.escape)
+        unescape_stops(&given);
+    bool text_needed = given.ids == NULL || given.stop_count > 0;
+    if (status == EXIT_GOOD)
+        status = session_open_model(&opened, &given);
+    if (status == EXIT_GOOD)
+        status = session_open_tokenizer(&opened, &given, text_needed);
+    if (status == EXIT_GOOD)
+        status = input_tokens(&given, opened.tokenizer, gptoss_model_config(opened.model)->vocab,
+                              &prompt);
+    uint64_t wanted = given.predict < 0 ? 0 : prompt.count + (uint64_t)given.predict;
+    if (status == EXIT_GOOD)
+        status = session_open_sequence(&opened, &given, prompt.count, wanted);
+    if (status == EXIT_GOOD)
+        status = session_open_executor(&opened, &given);
+    if (status == EXIT_GOOD) {
+        hint_at_chat(opened.tokenizer, &given);
+        status = generate(&opened, &given, &prompt);
+    }
+    free(prompt.ids);
+    session_close(&opened);
+    return status;
+}

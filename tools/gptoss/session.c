@@ -1,0 +1,189 @@
+#include "session.h"
+
+#include <stddef.h>
+#include <sys/stat.h>
+
+#include "console.h"
+
+void session_close(session *of)
+{
+    gptoss_sequence_close(of->sequence);
+    gptoss_executor_close(of->executor);
+    gptoss_tokenizer_close(of->tokenizer);
+    gptoss_model_close(of->model);
+    *of = (session){NULL, NULL, NULL, NULL};
+}
+
+/* ---- model, tokenizer, executor ------------------------------------------------------------- */
+
+int session_open_model(session *of, const options *given)
+{
+    if (given->model == NULL)
+        return console_usage(given->command, "expected a checkpoint, -m PATH, found none");
+    gptoss_error error;
+    double start = console_seconds();
+    if (gptoss_model_open(given->model, &of->model, &error) != GPTOSS_OK)
+        return console_error(&error);
+    gptoss_model_info info;
+    char bytes[CONSOLE_NUMBER];
+    gptoss_model_describe(of->model, &info);
+    console_verbose(given, "opened %s (%s, %s) in %.3f s", gptoss_model_directory(of->model),
+                    gptoss_layout_name(info.layout), format_bytes(info.bytes_files, bytes),
+                    console_seconds() - start);
+    return EXIT_GOOD;
+}
+
+int session_open_tokenizer(session *of, const options *given, bool required)
+{
+    const char *path =
+        given->tokenizer != NULL ? given->tokenizer : gptoss_model_directory(of->model);
+    gptoss_error error;
+    double start = console_seconds();
+    gptoss_status status = gptoss_tokenizer_open(path, &of->tokenizer, &error);
+    if (status == GPTOSS_OK) {
+        console_verbose(given, "opened the tokenizer of %s, %u ids, in %.3f s", path,
+                        gptoss_tokenizer_size(of->tokenizer), console_seconds() - start);
+        return EXIT_GOOD;
+    }
+    if (status == GPTOSS_IO && !required && given->tokenizer == NULL) {
+        console_verbose(given, "going on without a tokenizer: %s", error.message);
+        return EXIT_GOOD;
+    }
+    return console_error(&error);
+}
+
+uint32_t session_chunk(const options *given)
+{
+    return given->chunk > 0 ? (uint32_t)given->chunk : GPTOSS_DEFAULT_CHUNK;
+}
+
+int session_open_executor(session *of, const options *given)
+{
+    gptoss_executor_options wanted = {(uint32_t)given->threads, session_chunk(given)};
+    gptoss_error error;
+    if (gptoss_executor_open(of->model, &wanted, &of->executor, &error) != GPTOSS_OK)
+        return console_error(&error);
+    console_verbose(given, "computing on %u threads with %s kernels, at most %u rows at a time",
+                    gptoss_executor_threads(of->executor), gptoss_cpu_level(),
+                    gptoss_executor_chunk(of->executor));
+    return EXIT_GOOD;
+}
+
+/* ---- context and memory ---------------------------------------------------------------------- */
+
+/* What must stay in memory: unlike the weights, it cannot be read again from a file. */
+static uint64_t working_bytes(const gptoss_memory *memory)
+{
+    return memory->cache + memory->scratch;
+}
+
+/* The largest context up to `most` whose cache and work space take at most `bytes`; 0: none. */
+static uint32_t largest_context(const gptoss_model *model, uint32_t most, uint32_t chunk,
+                                uint64_t bytes)
+{
+    uint32_t fits = 0;
+    uint32_t too_large = most + 1;
+    while (too_large - fits > 1) {
+        uint32_t middle = fits + (too_large - fits) / 2;
+        gptoss_memory memory;
+        gptoss_model_forecast(model, middle, chunk, &memory);
+        if (working_bytes(&memory) <= bytes)
+            fits = middle;
+        else
+            too_large = middle;
+    }
+    return fits;
+}
+
+/* Memory for cache and work space beside the weights, which are only given up to half of it when
+ * they do not fit anyway. */
+static uint64_t memory_beside_weights(const gptoss_memory *memory)
+{
+    uint64_t half = memory->available / 2;
+    uint64_t rest = memory->available > memory->weights ? memory->available - memory->weights : 0;
+    return rest > half ? rest : half;
+}
+
+static void note_memory(const options *given, const gptoss_memory *memory, uint32_t context)
+{
+    char weights[CONSOLE_NUMBER], cache[CONSOLE_NUMBER], scratch[CONSOLE_NUMBER];
+    char available[CONSOLE_NUMBER];
+    format_bytes(memory->weights, weights);
+    format_bytes(memory->available, available);
+    console_verbose(given, "context %u: cache %s, work space %s; weights %s; available %s", context,
+                    format_bytes(memory->cache, cache), format_bytes(memory->scratch, scratch),
+                    weights, available);
+    if (memory->available < memory->weights ||
+        memory->available - memory->weights < working_bytes(memory))
+        console_note("warning: the weights take %s and %s is available beside the rest: parts of "
+                     "them will be read from disk again and again",
+                     weights, available);
+}
+
+/* The context of -c, checked; *context is 0 when it was not given. */
+static int context_asked(const options *given, const gptoss_config *config, uint32_t *context)
+{
+    *context = (uint32_t)given->context;
+    if (*context > config->context)
+        return console_usage(given->command,
+                             "--ctx-size: the model is made for at most %u positions, found %u",
+                             config->context, *context);
+    return EXIT_GOOD;
+}
+
+/* What fits when -c does not say how much it should be. */
+static uint32_t context_possible(const session *of, const options *given, uint32_t wanted)
+{
+    gptoss_memory memory;
+    gptoss_model_forecast(of->model, wanted, session_chunk(given), &memory);
+    uint32_t fits =
+        largest_context(of->model, wanted, session_chunk(given), memory_beside_weights(&memory));
+    if (fits < wanted && fits > 0) {
+        char available[CONSOLE_NUMBER];
+        console_note("context reduced from %u to %u tokens: %s of memory is available", wanted,
+                     fits, format_bytes(memory.available, available));
+    }
+    return fits > 0 ? fits : wanted; /* refused below, with its figures */
+}
+
+static int check_memory(const gptoss_memory *memory, uint32_t context)
+{
+    if (working_bytes(memory) <= memory->available)
+        return EXIT_GOOD;
+    char cache[CONSOLE_NUMBER], scratch[CONSOLE_NUMBER], available[CONSOLE_NUMBER];
+    console_note("not enough memory for a context of %u tokens: the cache takes %s and the work "
+                 "space %s, %s is available; a smaller -c or --chunk takes less",
+                 context, format_bytes(memory->cache, cache),
+                 format_bytes(memory->scratch, scratch),
+                 format_bytes(memory->available, available));
+    return EXIT_FAILED;
+}
+
+int session_open_sequence(session *of, const options *given, uint64_t prompt, uint64_t wanted)
+{
+    const gptoss_config *config = gptoss_model_config(of->model);
+    uint32_t context;
+    int status = context_asked(given, config, &context);
+    if (status != EXIT_GOOD)
+        return status;
+    if (context == 0) {
+        bool whole = wanted == 0 || wanted > config->context;
+        context = context_possible(of, given, whole ? config->context : (uint32_t)wanted);
+    }
+    if (prompt > context) {
+        console_note("the prompt has %llu tokens, the context holds %u", (unsigned long long)prompt,
+                     context);
+        return EXIT_FAILED;
+    }
+    gptoss_memory memory;
+    gptoss_model_forecast(of->model, context, session_chunk(given), &memory);
+    status = check_memory(&memory, context);
+    if (status != EXIT_GOOD)
+        return status;
+    note_memory(given, &memory, context);
+    gptoss_error error;
+    if (gptoss_sequence_open(of->model, context, session_chunk(given), &of->sequence, &error) !=
+        GPTOSS_OK)
+        return console_error(&error);
+    return EXIT_GOOD;
+}

@@ -1,0 +1,41 @@
+/* Opening what a command works with: model, tokenizer, executor and sequence. */
+#ifndef GPTOSS_TOOL_SESSION_H
+#define GPTOSS_TOOL_SESSION_H
+
+#include "command.h"
+#include "gptoss.h"
+
+typedef struct session {
+    gptoss_model *model;
+    gptoss_tokenizer *tokenizer; /* NULL when there is none */
+    gptoss_executor *executor;
+    gptoss_sequence *sequence;
+} session;
+
+/* These print a sentence when they fail and return the exit status. The session starts zeroed; what
+ * was opened is closed by session_close, whether or not a function failed. */
+void session_close(session *of);
+
+/* Opens the checkpoint of -m. */
+int session_open_model(session *of, const options *given);
+
+/*
+ * Opens the tokenizer of --tokenizer, or else the one beside or above the checkpoint. When
+ * `required` is false, a checkpoint without one is fine.
+ */
+int session_open_tokenizer(session *of, const options *given, bool required);
+
+/* Opens the executor with the threads and the chunk asked for. */
+int session_open_executor(session *of, const options *given);
+
+/*
+ * Opens a sequence for at least `prompt` tokens and for `wanted` in all (0: as many as possible).
+ * The context is the one of -c, or else as large as wanted and as memory allows. What doesn't fit
+ * into the memory still free is refused before anything is allocated.
+ */
+int session_open_sequence(session *of, const options *given, uint64_t prompt, uint64_t wanted);
+
+/* Rows of one forward pass, before an executor is open. */
+uint32_t session_chunk(const options *given);
+
+#endif
