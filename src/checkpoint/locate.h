@@ -4,11 +4,16 @@
 
 #include "base/status.h"
 
+/* The command that downloads a hub repository, as a format for its name. The pattern leaves out
+ * the copies of the same weights in original/ and metal/. */
+#define LOCATE_DOWNLOAD "`hf download %s --exclude \"*/*\"`"
+
 /*
  * Resolves `path`: an existing file or directory is taken as it is; otherwise "owner/name" is
- * looked up in the hub's local cache ($HF_HUB_CACHE, $HF_HOME/hub, $XDG_CACHE_HOME/huggingface/hub,
- * ~/.cache/huggingface/hub), snapshot refs/main first, and when it isn't there the error gives the
- * command that downloads it. *out is allocated with malloc.
+ * looked up in the hub's local cache, which is the first of $HF_HUB_CACHE, $HUGGINGFACE_HUB_CACHE,
+ * $HF_HOME/hub, $XDG_CACHE_HOME/huggingface/hub, ~/.cache/huggingface/hub that is configured: the
+ * snapshot of refs/main, else the latest one. When it isn't there the error gives the command that
+ * downloads it. *out is allocated with malloc.
  */
 gptoss_status locate_model(const char *path, char **out, gptoss_error *error);
 

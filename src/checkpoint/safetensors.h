@@ -5,12 +5,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/json.h"
 #include "base/map.h"
 #include "base/status.h"
 
 /* Bounds of what is accepted; docs/ARCHITECTURE.md lists them. */
 #define SAFETENSORS_MAX_HEADER  (100U << 20) /* bytes, as in the official reader */
-#define SAFETENSORS_MAX_TENSORS 1000000U
+#define SAFETENSORS_MAX_TENSORS 200000U
 #define SAFETENSORS_MAX_RANK    8
 #define SAFETENSORS_MAX_NAME    1024 /* bytes */
 
@@ -53,15 +54,16 @@ typedef struct tensor {
 typedef struct safetensors {
     tensor *tensors; /* sorted by name */
     size_t count;
-    struct cJSON *header;         /* owns the names */
-    const struct cJSON *metadata; /* the object "__metadata__", or NULL */
+    json_value *header;         /* owns the names */
+    const json_value *metadata; /* the object "__metadata__" (all strings), or NULL */
 } safetensors;
 
 /*
  * Reads the header of a safetensors file whose `size` bytes start at `data`, and checks all of it:
  * length, JSON, dtypes, shapes, that every tensor's byte count follows from its shape, that no two
- * tensors overlap, that nothing lies outside the file and nothing in it is unaccounted for. `path`
- * names the file in errors.
+ * tensors overlap, that nothing lies outside the file and nothing in it is unaccounted for. What a
+ * broken download leaves behind (a Git LFS pointer, a file that is too short) is called by its
+ * name. `path` names the file in errors.
  */
 gptoss_status safetensors_parse(const uint8_t *data, size_t size, const char *path,
                                 safetensors *out, gptoss_error *error);
