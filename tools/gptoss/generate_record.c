@@ -64,35 +64,35 @@ static size_t top_start(const record *kept, size_t index)
 static void open_choice(json_writer *json, const gptoss_tokenizer *tokenizer,
                         const gptoss_choice *choice)
 {
-    json_object(json, NULL);
-    json_whole(json, "id", choice->id);
+    json_put_object(json, NULL);
+    json_put_whole(json, "id", choice->id);
     if (tokenizer != NULL) {
         size_t length = 0;
         const char *bytes = gptoss_tokenizer_bytes(tokenizer, choice->id, &length);
-        json_bytes(json, "text", bytes, length);
-        json_array(json, "bytes");
+        json_put_bytes(json, "text", bytes, length);
+        json_put_array(json, "bytes");
         for (size_t i = 0; i < length; i++)
-            json_whole(json, NULL, (unsigned char)bytes[i]);
-        json_array_end(json);
+            json_put_whole(json, NULL, (unsigned char)bytes[i]);
+        json_end_array(json);
     }
-    json_single(json, "logprob", choice->logprob);
+    json_put_single(json, "logprob", choice->logprob);
 }
 
 static void print_logprobs_json(json_writer *json, const record *kept,
                                 const gptoss_tokenizer *tokenizer)
 {
-    json_array(json, "logprobs");
+    json_put_array(json, "logprobs");
     for (size_t i = 0; i < kept->count; i++) {
         open_choice(json, tokenizer, &kept->choices[i]);
-        json_array(json, "top");
+        json_put_array(json, "top");
         for (size_t j = top_start(kept, i); j < kept->top_ends[i]; j++) {
             open_choice(json, tokenizer, &kept->tops[j]);
-            json_object_end(json);
+            json_end_object(json);
         }
-        json_array_end(json);
-        json_object_end(json);
+        json_end_array(json);
+        json_end_object(json);
     }
-    json_array_end(json);
+    json_end_array(json);
 }
 
 static double per_second(uint64_t count, double seconds)
@@ -102,14 +102,14 @@ static double per_second(uint64_t count, double seconds)
 
 static void print_timings_json(json_writer *json, size_t prompt_count, const gptoss_result *result)
 {
-    json_object(json, "timings");
-    json_whole(json, "prompt_tokens", prompt_count);
-    json_real(json, "prompt_seconds", result->prompt_seconds);
-    json_real(json, "prompt_per_second", per_second(prompt_count, result->prompt_seconds));
-    json_whole(json, "tokens", result->tokens);
-    json_real(json, "seconds", result->generate_seconds);
-    json_real(json, "per_second", per_second(result->tokens, result->generate_seconds));
-    json_object_end(json);
+    json_put_object(json, "timings");
+    json_put_whole(json, "prompt_tokens", prompt_count);
+    json_put_real(json, "prompt_seconds", result->prompt_seconds);
+    json_put_real(json, "prompt_per_second", per_second(prompt_count, result->prompt_seconds));
+    json_put_whole(json, "tokens", result->tokens);
+    json_put_real(json, "seconds", result->generate_seconds);
+    json_put_real(json, "per_second", per_second(result->tokens, result->generate_seconds));
+    json_end_object(json);
 }
 
 void record_print_json(const record *kept, const gptoss_tokenizer *tokenizer,
@@ -117,27 +117,27 @@ void record_print_json(const record *kept, const gptoss_tokenizer *tokenizer,
                        const gptoss_result *result)
 {
     json_writer json = JSON_WRITER(stdout);
-    json_object(&json, NULL);
-    json_ids(&json, "prompt_ids", prompt->ids, prompt->count);
-    json_array(&json, "ids");
+    json_put_object(&json, NULL);
+    json_put_ids(&json, "prompt_ids", prompt->ids, prompt->count);
+    json_put_array(&json, "ids");
     for (size_t i = 0; i < kept->count; i++)
-        json_whole(&json, NULL, kept->choices[i].id);
-    json_array_end(&json);
-    json_bytes(&json, "text", kept->text, kept->length);
-    json_text(&json, "stop", gptoss_stop_name(result->stop));
+        json_put_whole(&json, NULL, kept->choices[i].id);
+    json_end_array(&json);
+    json_put_bytes(&json, "text", kept->text, kept->length);
+    json_put_text(&json, "stop", gptoss_stop_name(result->stop));
     if (result->stop == GPTOSS_STOP_TOKEN)
-        json_whole(&json, "stop_id", result->stop_id);
-    json_whole(&json, "seed", sampling->seed);
-    json_object(&json, "sampling");
-    json_single(&json, "temperature", sampling->temperature);
-    json_whole(&json, "top_k", sampling->top_k);
-    json_single(&json, "top_p", sampling->top_p);
-    json_single(&json, "min_p", sampling->min_p);
-    json_object_end(&json);
+        json_put_whole(&json, "stop_id", result->stop_id);
+    json_put_whole(&json, "seed", sampling->seed);
+    json_put_object(&json, "sampling");
+    json_put_single(&json, "temperature", sampling->temperature);
+    json_put_whole(&json, "top_k", sampling->top_k);
+    json_put_single(&json, "top_p", sampling->top_p);
+    json_put_single(&json, "min_p", sampling->min_p);
+    json_end_object(&json);
     if (kept->with_top)
         print_logprobs_json(&json, kept, tokenizer);
     print_timings_json(&json, prompt->count, result);
-    json_object_end(&json);
+    json_end_object(&json);
     putchar('\n');
 }
 
@@ -152,7 +152,7 @@ static void print_choice(const gptoss_tokenizer *tokenizer, const gptoss_choice 
         size_t length = 0;
         const char *bytes = gptoss_tokenizer_bytes(tokenizer, choice->id, &length);
         json_writer json = JSON_WRITER(stderr);
-        json_bytes(&json, NULL, bytes, length);
+        json_put_bytes(&json, NULL, bytes, length);
         fputc(' ', stderr);
     }
     fprintf(stderr, "%.4f", (double)choice->logprob);

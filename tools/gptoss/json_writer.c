@@ -8,7 +8,7 @@
 
 static void write_value_start(json_writer *json, const char *key)
 {
-    json_key(json, key);
+    json_put_key(json, key);
     if (json->separate && !json->keyed)
         fputs(", ", json->stream);
     json->separate = true;
@@ -46,7 +46,7 @@ static void write_string(FILE *stream, const char *bytes, size_t length)
     putc('"', stream);
 }
 
-void json_key(json_writer *json, const char *key)
+void json_put_key(json_writer *json, const char *key)
 {
     if (key == NULL)
         return;
@@ -70,38 +70,38 @@ static void close_container(json_writer *json, char bracket)
     json->separate = true;
 }
 
-void json_object(json_writer *json, const char *key)
+void json_put_object(json_writer *json, const char *key)
 {
     open_container(json, key, '{');
 }
 
-void json_object_end(json_writer *json)
+void json_end_object(json_writer *json)
 {
     close_container(json, '}');
 }
 
-void json_array(json_writer *json, const char *key)
+void json_put_array(json_writer *json, const char *key)
 {
     open_container(json, key, '[');
 }
 
-void json_array_end(json_writer *json)
+void json_end_array(json_writer *json)
 {
     close_container(json, ']');
 }
 
-void json_bytes(json_writer *json, const char *key, const char *bytes, size_t length)
+void json_put_bytes(json_writer *json, const char *key, const char *bytes, size_t length)
 {
     write_value_start(json, key);
     write_string(json->stream, bytes, length);
 }
 
-void json_text(json_writer *json, const char *key, const char *text)
+void json_put_text(json_writer *json, const char *key, const char *text)
 {
-    json_bytes(json, key, text, strlen(text));
+    json_put_bytes(json, key, text, strlen(text));
 }
 
-void json_whole(json_writer *json, const char *key, uint64_t number)
+void json_put_whole(json_writer *json, const char *key, uint64_t number)
 {
     write_value_start(json, key);
     fprintf(json->stream, "%llu", (unsigned long long)number);
@@ -120,7 +120,7 @@ static void write_shortest(FILE *stream, double number, int most, bool single)
     fputs(text, stream);
 }
 
-void json_real(json_writer *json, const char *key, double number)
+void json_put_real(json_writer *json, const char *key, double number)
 {
     write_value_start(json, key);
     if (isfinite(number))
@@ -129,7 +129,7 @@ void json_real(json_writer *json, const char *key, double number)
         fputs("null", json->stream);
 }
 
-void json_single(json_writer *json, const char *key, float number)
+void json_put_single(json_writer *json, const char *key, float number)
 {
     write_value_start(json, key);
     if (isfinite(number))
@@ -138,16 +138,16 @@ void json_single(json_writer *json, const char *key, float number)
         fputs("null", json->stream);
 }
 
-void json_bool(json_writer *json, const char *key, bool value)
+void json_put_bool(json_writer *json, const char *key, bool value)
 {
     write_value_start(json, key);
     fputs(value ? "true" : "false", json->stream);
 }
 
-void json_ids(json_writer *json, const char *key, const uint32_t *ids, size_t count)
+void json_put_ids(json_writer *json, const char *key, const uint32_t *ids, size_t count)
 {
-    json_array(json, key);
+    json_put_array(json, key);
     for (size_t i = 0; i < count; i++)
-        json_whole(json, NULL, ids[i]);
-    json_array_end(json);
+        json_put_whole(json, NULL, ids[i]);
+    json_end_array(json);
 }

@@ -19,19 +19,20 @@ typedef struct json_writer {
 #define JSON_WRITER(to) ((json_writer){(to), false, false})
 
 /* In an object, every value is preceded by its key. `key` NULL writes nothing. */
-void json_key(json_writer *json, const char *key);
+void json_put_key(json_writer *json, const char *key);
 
 /* Each of these takes the key in an object and NULL elsewhere. */
-void json_object(json_writer *json, const char *key);
-void json_object_end(json_writer *json);
-void json_array(json_writer *json, const char *key);
-void json_array_end(json_writer *json);
-void json_text(json_writer *json, const char *key, const char *text);
-void json_bytes(json_writer *json, const char *key, const char *bytes, size_t length);
-void json_whole(json_writer *json, const char *key, uint64_t number);
-void json_real(json_writer *json, const char *key, double number);  /* reads back equal */
-void json_single(json_writer *json, const char *key, float number); /* reads back equal as float */
-void json_bool(json_writer *json, const char *key, bool value);
-void json_ids(json_writer *json, const char *key, const uint32_t *ids, size_t count);
+void json_put_object(json_writer *json, const char *key);
+void json_end_object(json_writer *json);
+void json_put_array(json_writer *json, const char *key);
+void json_end_array(json_writer *json);
+void json_put_text(json_writer *json, const char *key, const char *text);
+void json_put_bytes(json_writer *json, const char *key, const char *bytes, size_t length);
+void json_put_whole(json_writer *json, const char *key, uint64_t number);
+/* As many digits as reading the same number back takes. */
+void json_put_real(json_writer *json, const char *key, double number);
+void json_put_single(json_writer *json, const char *key, float number);
+void json_put_bool(json_writer *json, const char *key, bool value);
+void json_put_ids(json_writer *json, const char *key, const uint32_t *ids, size_t count);
 
 #endif

@@ -126,16 +126,16 @@ static void report(const options *given, const score *total, double seconds)
     char tokens[CONSOLE_NUMBER];
     if (given->json) {
         json_writer json = JSON_WRITER(stdout);
-        json_object(&json, NULL);
-        json_whole(&json, "tokens", total->tokens);
-        json_real(&json, "nll", nll);
-        json_real(&json, "perplexity", exp(nll));
-        json_real(&json, "stderr", deviation);
-        json_real(&json, "perplexity_stderr", exp(nll) * deviation);
-        json_whole(&json, "context", (uint64_t)given->context);
-        json_whole(&json, "stride", (uint64_t)given->stride);
-        json_real(&json, "seconds", seconds);
-        json_object_end(&json);
+        json_put_object(&json, NULL);
+        json_put_whole(&json, "tokens", total->tokens);
+        json_put_real(&json, "nll", nll);
+        json_put_real(&json, "perplexity", exp(nll));
+        json_put_real(&json, "stderr", deviation);
+        json_put_real(&json, "perplexity_stderr", exp(nll) * deviation);
+        json_put_whole(&json, "context", (uint64_t)given->context);
+        json_put_whole(&json, "stride", (uint64_t)given->stride);
+        json_put_real(&json, "seconds", seconds);
+        json_end_object(&json);
         putchar('\n');
         return;
     }

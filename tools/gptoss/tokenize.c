@@ -128,12 +128,12 @@ static int encode_one(const gptoss_tokenizer *tokenizer, const options *given, c
         return console_error(&error);
     json_writer json = JSON_WRITER(stdout);
     if (given->null) {
-        json_ids(&json, NULL, ids, count);
+        json_put_ids(&json, NULL, ids, count);
         putchar('\n');
     } else if (given->json) {
-        json_object(&json, NULL);
-        json_ids(&json, "ids", ids, count);
-        json_object_end(&json);
+        json_put_object(&json, NULL);
+        json_put_ids(&json, "ids", ids, count);
+        json_end_object(&json);
         putchar('\n');
     } else {
         print_tokens(tokenizer, ids, count);
