@@ -186,30 +186,30 @@ static void unescape_stops(options *given)
     }
 }
 
-int run_generate(const options *typed)
+int run_generate(const options *given)
 {
-    options given = *typed;
+    options adjusted = *given;
     session opened = {NULL, NULL, NULL, NULL};
     input_ids prompt = {NULL, 0};
-    int status = check_flags(&given);
-    if (given.escape)
-        unescape_stops(&given);
-    bool text_needed = given.ids == NULL || given.stop_count > 0;
+    int status = check_flags(&adjusted);
+    if (adjusted.escape)
+        unescape_stops(&adjusted);
+    bool text_needed = adjusted.ids == NULL || adjusted.stop_count > 0;
     if (status == EXIT_GOOD)
-        status = session_open_model(&opened, &given);
+        status = session_open_model(&opened, &adjusted);
     if (status == EXIT_GOOD)
-        status = session_open_tokenizer(&opened, &given, text_needed);
+        status = session_open_tokenizer(&opened, &adjusted, text_needed);
     if (status == EXIT_GOOD)
-        status = input_tokens(&given, opened.tokenizer, gptoss_model_config(opened.model)->vocab,
+        status = input_tokens(&adjusted, opened.tokenizer, gptoss_model_config(opened.model)->vocab,
                               &prompt);
-    uint64_t wanted = given.predict < 0 ? 0 : prompt.count + (uint64_t)given.predict;
+    uint64_t wanted = adjusted.predict < 0 ? 0 : prompt.count + (uint64_t)adjusted.predict;
     if (status == EXIT_GOOD)
-        status = session_open_sequence(&opened, &given, prompt.count, wanted);
+        status = session_open_sequence(&opened, &adjusted, prompt.count, wanted);
     if (status == EXIT_GOOD)
-        status = session_open_executor(&opened, &given);
+        status = session_open_executor(&opened, &adjusted);
     if (status == EXIT_GOOD) {
-        hint_at_chat(opened.tokenizer, &given);
-        status = generate(&opened, &given, &prompt);
+        hint_at_chat(opened.tokenizer, &adjusted);
+        status = generate(&opened, &adjusted, &prompt);
     }
     free(prompt.ids);
     session_close(&opened);
