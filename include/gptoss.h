@@ -58,6 +58,18 @@ typedef bool (*gptoss_progress_fn)(void *user, const char *what, uint64_t done, 
 #define GPTOSS_MAX_LAYERS 1024
 #define GPTOSS_MAX_STOPS  16
 
+/* Filters apply in this order: temperature, top_k, top_p, min_p. */
+typedef struct gptoss_sampling {
+    float temperature; /* 0: greedy, ties to the lowest id */
+    uint32_t top_k;    /* 0: off */
+    float top_p;       /* 1: off */
+    float min_p;       /* 0: off */
+    uint64_t seed;
+} gptoss_sampling;
+
+/* Temperature 1 and no filter, as OpenAI recommends; seed 0. */
+#define GPTOSS_SAMPLING_DEFAULT ((gptoss_sampling){1.0F, 0, 1.0F, 0.0F, 0})
+
 /* The architecture, whichever spelling of config.json it came from. */
 typedef struct gptoss_config {
     uint32_t layers;
@@ -89,6 +101,7 @@ typedef struct gptoss_config {
     } rope;
     uint32_t stops[GPTOSS_MAX_STOPS]; /* eos ids of config.json and generation_config.json */
     uint32_t stop_count;
+    gptoss_sampling sampling; /* GPTOSS_SAMPLING_DEFAULT with what generation_config.json sets */
 } gptoss_config;
 
 typedef enum gptoss_layout {
@@ -327,18 +340,6 @@ typedef void (*gptoss_tap_fn)(void *user, const gptoss_tap_view *view);
 GPTOSS_API void gptoss_executor_tap(gptoss_executor *executor, gptoss_tap_fn tap, void *user);
 
 /* ---- sampling and generation ----------------------------------------------------------------- */
-
-/* Filters apply in this order: temperature, top_k, top_p, min_p. */
-typedef struct gptoss_sampling {
-    float temperature; /* 0: greedy, ties to the lowest id */
-    uint32_t top_k;    /* 0: off */
-    float top_p;       /* 1: off */
-    float min_p;       /* 0: off */
-    uint64_t seed;
-} gptoss_sampling;
-
-/* Temperature 1 and no filter, as OpenAI recommends; seed 0. */
-#define GPTOSS_SAMPLING_DEFAULT ((gptoss_sampling){1.0F, 0, 1.0F, 0.0F, 0})
 
 typedef struct gptoss_sampler gptoss_sampler;
 

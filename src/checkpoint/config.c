@@ -53,6 +53,20 @@ static void read_stops(config_reader *in, gptoss_config *config)
     }
 }
 
+/* ---- sampling -------------------------------------------------------------------------------- */
+
+/* transformers' spelling of no filter is the same as ours, and greedy is "do_sample": false. */
+static void read_sampling(config_reader *in, gptoss_sampling *sampling)
+{
+    sampling->temperature =
+        (float)config_real(in, "temperature", 0.0, 100.0, (double)sampling->temperature);
+    sampling->top_k = config_count(in, "top_k", 0, INT32_MAX, sampling->top_k);
+    sampling->top_p = (float)config_real(in, "top_p", 0.0, 1.0, (double)sampling->top_p);
+    sampling->min_p = (float)config_real(in, "min_p", 0.0, 1.0, (double)sampling->min_p);
+    if (!config_flag(in, "do_sample", true))
+        sampling->temperature = 0.0F;
+}
+
 /* ---- layers ---------------------------------------------------------------------------------- */
 
 /* Both references: the even layers slide. */
@@ -296,7 +310,7 @@ static void check_agreement(config_reader *in, const gptoss_config *config)
 gptoss_status config_parse(const json_value *document, const char *what, gptoss_config *out,
                            gptoss_error *error)
 {
-    *out = (gptoss_config){0};
+    *out = (gptoss_config){.sampling = GPTOSS_SAMPLING_DEFAULT};
     if (!json_is_object(document))
         return fail(error, GPTOSS_FORMAT, "%s should be a JSON object", what);
     config_reader in = {.object = document, .what = what, .error = error};
@@ -320,6 +334,7 @@ gptoss_status config_parse_generation(const json_value *document, const char *wh
         return fail(error, GPTOSS_FORMAT, "%s should be a JSON object", what);
     config_reader in = {.object = document, .what = what, .error = error};
     read_stops(&in, config);
+    read_sampling(&in, &config->sampling);
     return in.status;
 }
 

@@ -292,6 +292,9 @@ static void test_load(void)
     CHECK(config.stop_count == 3 && config.stops[0] == 200002 && config.stops[1] == 199999 &&
               config.stops[2] == 200012,
           "%u stops", config.stop_count);
+    CHECK(config.sampling.temperature == 1.0F && config.sampling.top_k == 0 &&
+              config.sampling.top_p == 1.0F && config.sampling.min_p == 0.0F,
+          "temperature %g without a key", (double)config.sampling.temperature);
     scratch_write(scratch_path("model/generation_config.json"), "{\"eos_token_id\":\"x\"}");
     CHECK(config_load(directory, &config, &error) == GPTOSS_FORMAT, "bad eos");
     CHECK(strstr(error.message, "generation_config.json: eos_token_id should be") != NULL, "%s",
@@ -306,6 +309,43 @@ static void test_load(void)
           "%s", error.message);
 }
 
+static void test_sampling(void)
+{
+    static const struct {
+        const char *text;
+        gptoss_sampling expected;
+    } good[] = {
+        {"{}", {1.0F, 0, 1.0F, 0.0F, 0}},
+        {"{\"do_sample\":true}", {1.0F, 0, 1.0F, 0.0F, 0}},
+        {"{\"do_sample\":false,\"temperature\":0.7}", {0.0F, 0, 1.0F, 0.0F, 0}},
+        {"{\"temperature\":0.5,\"top_k\":50,\"top_p\":0.25,\"min_p\":0.125}",
+         {0.5F, 50, 0.25F, 0.125F, 0}},
+        {"{\"temperature\":null,\"top_k\":null}", {1.0F, 0, 1.0F, 0.0F, 0}},
+    };
+    static const char *const bad[] = {
+        "{\"temperature\":-1}", "{\"top_k\":1.5}",   "{\"top_p\":2}",
+        "{\"min_p\":\"x\"}",    "{\"do_sample\":1}",
+    };
+    static gptoss_config config;
+    gptoss_error error;
+    scratch_write(scratch_path("sampling/config.json"), HF("\"eos_token_id\":200002"));
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        scratch_write(scratch_path("sampling/generation_config.json"), good[i].text);
+        CHECK(config_load(scratch_path("sampling"), &config, &error) == GPTOSS_OK, "%s",
+              error.message);
+        const gptoss_sampling *found = &config.sampling;
+        const gptoss_sampling *expected = &good[i].expected;
+        CHECK(found->temperature == expected->temperature && found->top_k == expected->top_k &&
+                  found->top_p == expected->top_p && found->min_p == expected->min_p,
+              "%s", good[i].text);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        scratch_write(scratch_path("sampling/generation_config.json"), bad[i]);
+        CHECK(config_load(scratch_path("sampling"), &config, &error) == GPTOSS_FORMAT, "%s",
+              bad[i]);
+    }
+}
+
 int main(void)
 {
     scratch_begin();
@@ -315,5 +355,6 @@ int main(void)
     test_shapes();
     test_refused();
     test_load();
+    test_sampling();
     return test_result();
 }

@@ -39,9 +39,9 @@ static uint64_t fresh_seed(void)
 }
 
 /* The flags over the model's own defaults. */
-static gptoss_sampling choose_sampling(const options *given)
+static gptoss_sampling choose_sampling(const options *given, const gptoss_config *config)
 {
-    gptoss_sampling sampling = GPTOSS_SAMPLING_DEFAULT;
+    gptoss_sampling sampling = config->sampling;
     if (given->given[FLAG_TEMP])
         sampling.temperature = (float)given->temperature;
     if (given->given[FLAG_TOP_K])
@@ -154,7 +154,7 @@ static int generate(session *opened, const options *given, const input_ids *prom
 {
     record kept = {.with_top = given->given[FLAG_LOGPROBS]};
     generation state = {given, opened, &kept, false};
-    gptoss_sampling sampling = choose_sampling(given);
+    gptoss_sampling sampling = choose_sampling(given, gptoss_model_config(opened->model));
     gptoss_result result = {.tokens = 0};
     gptoss_error error;
 
