@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -173,4 +172,25 @@ gptoss_status locate_model(const char *path, char **out, gptoss_error *error)
                 "there is no file or directory %s, and it is no hub name such as "
                 "openai/gpt-oss-20b either",
                 path);
+}
+
+bool locate_hub_name(const char *directory, char *out, size_t room)
+{
+    static const char begin[] = "models--";
+    static const char middle[] = "/snapshots/";
+    const char *end = NULL;
+    for (const char *at = directory; (at = strstr(at, middle)) != NULL; at++)
+        end = at;
+    const char *start = end;
+    while (start != NULL && start > directory && start[-1] != '/')
+        start--;
+    if (start == NULL || strncmp(start, begin, sizeof begin - 1) != 0)
+        return false;
+    const char *owner = start + sizeof begin - 1;
+    const char *dashes = strstr(owner, "--");
+    if (dashes == NULL || dashes >= end)
+        return false;
+    snprintf(out, room, "%.*s/%.*s", (int)(dashes - owner), owner, (int)(end - dashes - 2),
+             dashes + 2);
+    return is_hub_name(out);
 }

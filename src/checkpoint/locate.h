@@ -2,6 +2,9 @@
 #ifndef CHECKPOINT_LOCATE_H
 #define CHECKPOINT_LOCATE_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "base/status.h"
 
 /* The command that downloads a hub repository, as a format for its name. The pattern leaves out
@@ -16,5 +19,9 @@
  * downloads it. *out is allocated with malloc.
  */
 gptoss_status locate_model(const char *path, char **out, gptoss_error *error);
+
+/* The hub name "owner/name" of a snapshot's directory in any hub cache, e.g.
+ * .../models--openai--gpt-oss-20b/snapshots/0123; false when the directory is no such place. */
+bool locate_hub_name(const char *directory, char *out, size_t room);
 
 #endif

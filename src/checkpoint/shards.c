@@ -10,6 +10,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "checkpoint/locate.h"
+
 static const char weights_suffix[] = ".safetensors";
 static const char index_suffix[] = ".safetensors.index.json";
 static const char index_usual[] = "model.safetensors.index.json";
@@ -327,6 +329,12 @@ static gptoss_status fail_nothing(const char *directory, const listing *list, gp
                     "%s has no *.safetensors file, only metal/model.bin, whose format is not read "
                     "here",
                     directory);
+    char name[256];
+    if (locate_hub_name(directory, name, sizeof name))
+        return fail(error, GPTOSS_IO,
+                    "the snapshot of %s in %s has no *.safetensors file; " LOCATE_DOWNLOAD
+                    " fetches them",
+                    name, directory, name);
     return fail(error, GPTOSS_IO,
                 "%s has no *.safetensors file and neither has its subdirectory original/",
                 directory);

@@ -38,14 +38,15 @@ static inline void scratch_begin(void)
     }
 }
 
-/* The path of `name` (a printf format) inside, in one of several buffers that take turns. */
+/* The path of `name` (a printf format) inside, in one of 16 buffers that take turns: do not
+ * keep it over a loop. */
 static inline const char *scratch_path(const char *format, ...)
     __attribute__((format(printf, 1, 2)));
 static inline const char *scratch_path(const char *format, ...)
 {
-    static char paths[8][PATH_MAX];
+    static char paths[16][PATH_MAX];
     static int turn;
-    char *path = paths[turn++ % 8];
+    char *path = paths[turn++ % 16];
     int length = snprintf(path, PATH_MAX, "%s/", scratch_root);
     va_list arguments;
     va_start(arguments, format);
