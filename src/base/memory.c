@@ -90,6 +90,13 @@ static const cgroup_files cgroup_v1 = {"/sys/fs/cgroup/memory", "memory.limit_in
 static const cgroup_files cgroup_v2 = {"/sys/fs/cgroup", "memory.max", "memory.current",
                                        "inactive_file", "active_file"};
 
+/* directory/name; false when that is too long. */
+static bool join(char path[PATH_MAX], const char *directory, const char *name)
+{
+    int length = snprintf(path, PATH_MAX, "%s/%s", directory, name);
+    return length > 0 && length < PATH_MAX;
+}
+
 /* Lowers *limits to those of the group whose files lie in `directory`, if it has a limit. */
 static void apply_group(const char *directory, const cgroup_files *files, memory_limits *limits)
 {
@@ -98,17 +105,16 @@ static void apply_group(const char *directory, const cgroup_files *files, memory
     uint64_t usage = 0;
     uint64_t inactive = 0;
     uint64_t active = 0;
-    if (snprintf(path, sizeof path, "%s/%s", directory, files->limit) >= (int)sizeof path ||
-        !lone_number(path, &limit))
+    if (!join(path, directory, files->limit) || !lone_number(path, &limit))
         return;
     if (limit < limits->machine)
         limits->machine = limit;
-    snprintf(path, sizeof path, "%s/%s", directory, files->usage);
-    if (!lone_number(path, &usage))
+    if (!join(path, directory, files->usage) || !lone_number(path, &usage))
         return;
-    snprintf(path, sizeof path, "%s/memory.stat", directory);
-    keyed_number(path, files->inactive, &inactive);
-    keyed_number(path, files->active, &active);
+    if (join(path, directory, "memory.stat")) {
+        keyed_number(path, files->inactive, &inactive);
+        keyed_number(path, files->active, &active);
+    }
     uint64_t droppable = 0;
     if (!u64_add(inactive, active, &droppable) || droppable > usage)
         droppable = usage;
@@ -153,8 +159,7 @@ static bool has_controller(const char *controllers, const char *name)
 static void apply_cgroup_list(const char *root, memory_limits *limits)
 {
     char line[PATH_MAX];
-    snprintf(line, sizeof line, "%s/proc/self/cgroup", root);
-    FILE *file = fopen(line, "re");
+    FILE *file = join(line, root, "proc/self/cgroup") ? fopen(line, "re") : NULL;
     if (file == NULL)
         return;
     while (fgets(line, sizeof line, file) != NULL) {
@@ -177,7 +182,7 @@ memory_limits memory_limits_read(const char *root)
 {
     memory_limits limits = {0};
     char path[PATH_MAX];
-    if (snprintf(path, sizeof path, "%s/proc/meminfo", root) >= (int)sizeof path)
+    if (!join(path, root, "proc/meminfo"))
         return limits;
     uint64_t kibibytes = 0;
     if (keyed_number(path, "MemTotal", &kibibytes))
