@@ -37,8 +37,9 @@ static inline float f16_to_float(uint16_t bits)
 {
     uint32_t sign = (uint32_t)(bits & 0x8000U) << 16;
     uint32_t magnitude = bits & 0x7fffU;
-    if (magnitude >= 0x7c00U) /* infinity, NaN */
-        return float_from_bits(sign | 0x7f800000U | (magnitude & 0x3ffU) << 13);
+    if (magnitude >= 0x7c00U) /* infinity, or NaN made quiet */
+        return float_from_bits(sign | 0x7f800000U | (magnitude & 0x3ffU) << 13 |
+                               (magnitude > 0x7c00U ? 0x00400000U : 0U));
     if (magnitude >= 0x0400U) /* normal: rebias the exponent from 15 to 127 */
         return float_from_bits(sign | ((magnitude << 13) + ((127U - 15U) << 23)));
     float subnormal = (float)magnitude * 0x1p-24F;

@@ -1,0 +1,98 @@
+#include "base/cpu.h"
+
+#include <sched.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gptoss.h"
+
+static const char *const level_names[] = {"plain", "avx2", "avx512"};
+
+const char *cpu_level_name(cpu_level level)
+{
+    return level_names[level];
+}
+
+const char *gptoss_cpu_level(void)
+{
+    return cpu_level_name(cpu_detect());
+}
+
+static cpu_level hardware_level(void)
+{
+#if defined(GPTOSS_X86_KERNELS)
+    __builtin_cpu_init();
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                __builtin_cpu_supports("f16c");
+    bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                  __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    return avx512 ? CPU_AVX512 : avx2 ? CPU_AVX2 : CPU_PLAIN;
+#else
+    return CPU_PLAIN;
+#endif
+}
+
+cpu_level cpu_detect(void)
+{
+    cpu_level level = hardware_level();
+    const char *wish = getenv("GPTOSS_CPU");
+    for (cpu_level lower = CPU_PLAIN; wish != NULL && lower < level; lower++)
+        if (strcmp(wish, level_names[lower]) == 0)
+            return lower;
+    return level;
+}
+
+/* The lowest-numbered sibling of a core's hardware threads, or the processor itself. */
+static int first_sibling(int processor)
+{
+    char path[96];
+    int first = processor;
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list",
+             processor);
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return processor;
+    if (fscanf(file, "%d", &first) != 1)
+        first = processor;
+    fclose(file);
+    return first;
+}
+
+/* Whole processors that the control group's quota pays for; 0 when there is no quota. */
+static uint32_t quota_cores(void)
+{
+    long long quota = -1;
+    long long period = 0;
+    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "re");
+    if (file != NULL) {
+        if (fscanf(file, "%lld %lld", &quota, &period) != 2)
+            quota = -1; /* "max" */
+        fclose(file);
+    }
+    if (quota <= 0 || period <= 0)
+        return 0;
+    return (uint32_t)((quota + period - 1) / period);
+}
+
+uint32_t cpu_cores(void)
+{
+    cpu_set_t allowed;
+    CPU_ZERO(&allowed);
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+        return 1;
+    uint32_t cores = 0;
+    for (int processor = 0; processor < CPU_SETSIZE; processor++) {
+        if (!CPU_ISSET((size_t)processor, &allowed))
+            continue;
+        int first = first_sibling(processor);
+        bool counted = first != processor && first >= 0 && first < CPU_SETSIZE &&
+                       CPU_ISSET((size_t)first, &allowed);
+        cores += counted ? 0 : 1;
+    }
+    uint32_t quota = quota_cores();
+    if (quota > 0 && quota < cores)
+        cores = quota;
+    return cores > 0 ? cores : 1;
+}

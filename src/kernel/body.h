@@ -1,0 +1,282 @@
+/*
+ * The kernels, written once over a vector of 16 floats and compiled once per instruction set.
+ *
+ * The including file first defines, as static inline functions,
+ *     vec                       16 floats
+ *     vec_load, vec_store       from and to unaligned floats
+ *     vec_set                   one float in all lanes
+ *     vec_add, vec_sub, vec_mul, vec_div, vec_fma(a, b, c) = a * b + c rounded once
+ *     vec_min(a, b) = a < b ? a : b,  vec_max(a, b) = a > b ? a : b   (the second if one is NaN)
+ *     vec_round                 to the nearest whole number, ties to even
+ *     vec_power_of_two          2^n for whole n in [-126, 127]
+ *     vec_from_bf16, vec_from_f16   16 numbers of two bytes
+ *     vec_from_fp4              16 bytes to 32 E2M1 values in two vectors, low nibble first
+ *     vec_fold                  s[l] += s[l + 8], + 4, + 2, + 1; returns s[0]
+ *     BODY_OVERLAY              the name of the function that fills the table
+ * and includes math.h and kernel/kernel.h. Because every step is rounded the same way at every
+ * level, so are the results.
+ */
+
+#include <string.h>
+
+#include "base/number.h"
+
+#define LANES  16
+#define INLINE static inline __attribute__((always_inline))
+
+/* ---- decoding -------------------------------------------------------------------------------- */
+
+static void decode_bf16(const uint8_t *in, size_t n, float *out)
+{
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        vec_store(out + i, vec_from_bf16(in + 2 * i));
+    for (; i < n; i++)
+        out[i] = bf16_to_float((uint16_t)(in[2 * i] | in[2 * i + 1] << 8));
+}
+
+static void decode_f16(const uint8_t *in, size_t n, float *out)
+{
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        vec_store(out + i, vec_from_f16(in + 2 * i));
+    for (; i < n; i++)
+        out[i] = f16_to_float((uint16_t)(in[2 * i] | in[2 * i + 1] << 8));
+}
+
+static void decode_mxfp4(const uint8_t *blocks, const uint8_t *scales, size_t n, float *out)
+{
+    for (size_t group = 0; group < n / 32; group++) {
+        vec low;
+        vec high;
+        vec scale = vec_set(e8m0_to_float(scales[group]));
+        vec_from_fp4(blocks + 16 * group, &low, &high);
+        vec_store(out + 32 * group, vec_mul(low, scale));
+        vec_store(out + 32 * group + LANES, vec_mul(high, scale));
+    }
+}
+
+/* ---- dot products ---------------------------------------------------------------------------- */
+
+/* The canonical dot products of `rows` by `batch` pairs; both are constants after inlining, so that
+ * the partial sums stay in registers. */
+INLINE void dot_tile(const float *w, size_t rows, const float *x, size_t batch, size_t n, float *y,
+                     size_t y_stride)
+{
+    vec sums[KERNEL_PANEL_ROWS][2][2];
+#pragma GCC unroll 4
+    for (size_t r = 0; r < rows; r++)
+#pragma GCC unroll 2
+        for (size_t b = 0; b < batch; b++)
+            sums[r][b][0] = sums[r][b][1] = vec_set(0.0F);
+
+    size_t k = 0;
+    for (; k + 2 * LANES <= n; k += 2 * LANES) {
+#pragma GCC unroll 2
+        for (size_t half = 0; half < 2; half++) {
+            vec xs[2];
+#pragma GCC unroll 2
+            for (size_t b = 0; b < batch; b++)
+                xs[b] = vec_load(x + b * n + k + half * LANES);
+#pragma GCC unroll 4
+            for (size_t r = 0; r < rows; r++) {
+                vec ws = vec_load(w + r * n + k + half * LANES);
+#pragma GCC unroll 2
+                for (size_t b = 0; b < batch; b++)
+                    sums[r][b][half] = vec_fma(ws, xs[b], sums[r][b][half]);
+            }
+        }
+    }
+    size_t rest = n - k;
+#pragma GCC unroll 4
+    for (size_t r = 0; r < rows; r++) {
+#pragma GCC unroll 2
+        for (size_t b = 0; b < batch; b++) {
+            if (rest > 0) { /* the last elements, padded with zeros */
+                float wt[2 * LANES] = {0};
+                float xt[2 * LANES] = {0};
+                memcpy(wt, w + r * n + k, rest * sizeof *wt);
+                memcpy(xt, x + b * n + k, rest * sizeof *xt);
+                sums[r][b][0] = vec_fma(vec_load(wt), vec_load(xt), sums[r][b][0]);
+                sums[r][b][1] = vec_fma(vec_load(wt + LANES), vec_load(xt + LANES), sums[r][b][1]);
+            }
+            y[b * y_stride + r] = vec_fold(vec_add(sums[r][b][0], sums[r][b][1]));
+        }
+    }
+}
+
+static void dot_panel(const float *w, size_t rows, const float *x, size_t batch, size_t n, float *y,
+                      size_t y_stride)
+{
+    size_t r = 0;
+    for (; r + KERNEL_PANEL_ROWS <= rows; r += KERNEL_PANEL_ROWS) {
+        size_t b = 0;
+        for (; b + 2 <= batch; b += 2)
+            dot_tile(w + r * n, KERNEL_PANEL_ROWS, x + b * n, 2, n, y + b * y_stride + r, y_stride);
+        if (b < batch)
+            dot_tile(w + r * n, KERNEL_PANEL_ROWS, x + b * n, 1, n, y + b * y_stride + r, y_stride);
+    }
+    for (; r < rows; r++)
+        for (size_t b = 0; b < batch; b++)
+            dot_tile(w + r * n, 1, x + b * n, 1, n, y + b * y_stride + r, y_stride);
+}
+
+/* ---- element by element ---------------------------------------------------------------------- */
+
+/*
+ * exp(x) = 2^n * exp(r), n = round(x / ln 2), |r| <= ln 2 / 2, where the Taylor polynomial of
+ * degree 7 errs by less than 2^-27. ln 2 is subtracted in two parts, the first with 15 bits so that
+ * its product with n is exact. 2^n is applied in two halves, so that results may underflow
+ * gradually.
+ */
+INLINE vec vec_exp(vec x)
+{
+    static const float taylor[] = {1.0F / 720, 1.0F / 120, 1.0F / 24, 1.0F / 6, 0.5F, 1.0F, 1.0F};
+    x = vec_min(vec_set(89.0F), vec_max(vec_set(-104.0F), x)); /* a NaN passes */
+    vec n = vec_round(vec_mul(x, vec_set(0x1.715476p+0F)));
+    vec r = vec_fma(n, vec_set(-0x1.62e4p-1F), x);
+    r = vec_fma(n, vec_set(-0x1.7f7d1cp-20F), r);
+    vec p = vec_set(1.0F / 5040);
+#pragma GCC unroll 8
+    for (size_t i = 0; i < sizeof taylor / sizeof *taylor; i++)
+        p = vec_fma(p, r, vec_set(taylor[i]));
+    vec half = vec_round(vec_mul(n, vec_set(0.5F)));
+    p = vec_mul(p, vec_power_of_two(half));
+    return vec_mul(p, vec_power_of_two(vec_sub(n, half)));
+}
+
+static void exp_array(const float *x, size_t n, float *y)
+{
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        vec_store(y + i, vec_exp(vec_load(x + i)));
+    if (i < n) {
+        float rest[LANES] = {0};
+        memcpy(rest, x + i, (n - i) * sizeof *rest);
+        vec_store(rest, vec_exp(vec_load(rest)));
+        memcpy(y + i, rest, (n - i) * sizeof *rest);
+    }
+}
+
+static float rms_norm(const float *x, const float *w, size_t n, float eps, float *y)
+{
+    float square_sum;
+    dot_tile(x, 1, x, 1, n, &square_sum, 0);
+    float inverse = 1.0F / sqrtf(square_sum / (float)n + eps);
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        vec_store(y + i, vec_mul(vec_mul(vec_load(x + i), vec_set(inverse)), vec_load(w + i)));
+    for (; i < n; i++)
+        y[i] = x[i] * inverse * w[i];
+    return square_sum;
+}
+
+static void rotate(float *x, const float *cosine, const float *sine, size_t half)
+{
+    size_t d = 0;
+    for (; d + LANES <= half; d += LANES) {
+        vec a = vec_load(x + d);
+        vec b = vec_load(x + half + d);
+        vec c = vec_load(cosine + d);
+        vec s = vec_load(sine + d);
+        vec_store(x + d, vec_sub(vec_mul(a, c), vec_mul(b, s)));
+        vec_store(x + half + d, vec_add(vec_mul(b, c), vec_mul(a, s)));
+    }
+    for (; d < half; d++) {
+        float a = x[d];
+        float b = x[half + d];
+        x[d] = a * cosine[d] - b * sine[d];
+        x[half + d] = b * cosine[d] + a * sine[d];
+    }
+}
+
+static void axpy(float a, const float *x, size_t n, float *y)
+{
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        vec_store(y + i, vec_fma(vec_set(a), vec_load(x + i), vec_load(y + i)));
+    for (; i < n; i++)
+        y[i] = fmaf(a, x[i], y[i]);
+}
+
+static void swiglu(const float *h, size_t n, float alpha, float limit, float *z)
+{
+    for (size_t i = 0; i < n; i += LANES) {
+        size_t count = n - i < LANES ? n - i : LANES;
+        float gates[LANES] = {0};
+        float ups[LANES] = {0};
+        for (size_t l = 0; l < count; l++) {
+            gates[l] = h[2 * (i + l)];
+            ups[l] = h[2 * (i + l) + 1];
+        }
+        vec top = vec_set(limit);
+        vec gate = vec_min(top, vec_load(gates));
+        vec up = vec_min(top, vec_max(vec_set(-limit), vec_load(ups)));
+        vec decay = vec_exp(vec_mul(vec_set(-alpha), gate));
+        vec sigmoid = vec_div(vec_set(1.0F), vec_add(vec_set(1.0F), decay));
+        vec result = vec_mul(vec_mul(gate, sigmoid), vec_add(up, vec_set(1.0F)));
+        vec_store(gates, result);
+        memcpy(z + i, gates, count * sizeof *z);
+    }
+}
+
+/* ---- attention ------------------------------------------------------------------------------- */
+
+static void attend_block(const float *q, const float *k, const float *v, size_t keys, size_t dim,
+                         float scale, float *max, float *sum, float *out)
+{
+    float p[KERNEL_ATTEND_KEYS];
+    dot_panel(k, keys, q, 1, dim, p, 0);
+
+    float top = *max;
+    for (size_t j = 0; j < keys; j++) {
+        p[j] *= scale;
+        top = p[j] > top ? p[j] : top;
+    }
+    for (size_t j = 0; j < keys; j++)
+        p[j] -= top;
+    for (size_t j = keys; j < KERNEL_ATTEND_KEYS; j++)
+        p[j] = 0.0F;
+    exp_array(p, keys, p);
+
+    float rescale[LANES] = {*max - top};
+    vec_store(rescale, vec_exp(vec_load(rescale)));
+    vec low = vec_set(0.0F);
+    vec high = vec_set(0.0F);
+    for (size_t j = 0; j < KERNEL_ATTEND_KEYS; j += 2 * LANES) {
+        low = vec_add(low, vec_load(p + j));
+        high = vec_add(high, vec_load(p + j + LANES));
+    }
+    *sum = *sum * rescale[0] + vec_fold(vec_add(low, high));
+    *max = top;
+
+    size_t d = 0;
+    for (; d + LANES <= dim; d += LANES) {
+        vec total = vec_mul(vec_load(out + d), vec_set(rescale[0]));
+        for (size_t j = 0; j < keys; j++)
+            total = vec_fma(vec_set(p[j]), vec_load(v + j * dim + d), total);
+        vec_store(out + d, total);
+    }
+    for (; d < dim; d++) {
+        float total = out[d] * rescale[0];
+        for (size_t j = 0; j < keys; j++)
+            total = fmaf(p[j], v[j * dim + d], total);
+        out[d] = total;
+    }
+}
+
+void BODY_OVERLAY(kernel_table *table)
+{
+    *table = (kernel_table){
+        .decode_bf16 = decode_bf16,
+        .decode_f16 = decode_f16,
+        .decode_mxfp4 = decode_mxfp4,
+        .dot_panel = dot_panel,
+        .rms_norm = rms_norm,
+        .rotate = rotate,
+        .attend_block = attend_block,
+        .swiglu = swiglu,
+        .axpy = axpy,
+        .exp = exp_array,
+    };
+}

@@ -1,0 +1,100 @@
+/*
+ * The arithmetic: pure single-threaded functions behind one table. They never allocate, fail, log
+ * or start threads.
+ *
+ * Every kernel is EXACT: it gives the same bits at every instruction-set level, because all levels
+ * compile the same canonical order of operations (kernel/body.h) from the same elementary steps,
+ * each rounded once as IEEE 754 says: add, subtract, multiply, divide, square root, fused
+ * multiply-add.
+ *
+ * The canonical dot product of x and w over n elements: 32 partial sums, element k goes to sum
+ * k mod 32 by fused multiply-add in ascending k, starting from +0; then the sums are folded in
+ * halves, s[l] += s[l + 16], + 8, + 4, + 2, + 1. Sums of squares and of exponentials are folded
+ * alike.
+ */
+#ifndef KERNEL_KERNEL_H
+#define KERNEL_KERNEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cpu.h"
+
+/* Weight rows that dot_panel works on at once; panels are best multiples of it. */
+#define KERNEL_PANEL_ROWS 4
+
+/* Keys that attend_block takes at most. */
+#define KERNEL_ATTEND_KEYS 64
+
+/* Widest head that attend_block takes. */
+#define KERNEL_MAX_HEAD_DIM 1024
+
+/* Decodes n BF16 or F16 numbers. `in` needs no alignment. */
+typedef void (*kernel_decode16_fn)(const uint8_t *in, size_t n, float *out);
+
+/* Decodes n MXFP4 numbers, n a multiple of 32: blocks [n/32, 16], scales [n/32]. The low nibble
+ * comes first. Source: OCP Microscaling Formats 1.0; gpt_oss/torch/weights.py for the order. */
+typedef void (*kernel_decode_mxfp4_fn)(const uint8_t *blocks, const uint8_t *scales, size_t n,
+                                       float *out);
+
+/*
+ * y[b * y_stride + r] = canonical dot of w[r * n ...] and x[b * n ...]
+ * for r < rows, b < batch; w [rows, n], x [batch, n].
+ */
+typedef void (*kernel_dot_panel_fn)(const float *w, size_t rows, const float *x, size_t batch,
+                                    size_t n, float *y, size_t y_stride);
+
+/* y_i = x_i / sqrt(mean(x^2) + eps) * w_i over n elements. Returns the sum of squares, which is not
+ * finite when an x is not. Source: SPEC of RMSNorm in docs/MODEL.md. */
+typedef float (*kernel_rms_norm_fn)(const float *x, const float *w, size_t n, float eps, float *y);
+
+/* Rotates the pairs (x[d], x[d + half]) by the angles whose cosines and sines are given. [2 * half]
+ */
+typedef void (*kernel_rotate_fn)(float *x, const float *cosine, const float *sine, size_t half);
+
+/*
+ * Takes `keys` more keys into an attention head's running softmax:
+ * s_j = scale * dot(q, k_j); max' = max(max, s_j...); sum and out are rescaled by exp(max - max'),
+ * then sum += exp(s_j - max'), out += exp(s_j - max') * v_j in ascending j.
+ * q, out [dim]; k, v [keys, dim]; keys at most KERNEL_ATTEND_KEYS.
+ */
+typedef void (*kernel_attend_block_fn)(const float *q, const float *k, const float *v, size_t keys,
+                                       size_t dim, float scale, float *max, float *sum, float *out);
+
+/* z_i = g * sigmoid(alpha * g) * (u + 1), g = min(h[2i], limit), u = clamp(h[2i+1], -limit, limit).
+ * h [2 * n], z [n]. */
+typedef void (*kernel_swiglu_fn)(const float *h, size_t n, float alpha, float limit, float *z);
+
+/* y_i = fma(a, x_i, y_i) over n elements. */
+typedef void (*kernel_axpy_fn)(float a, const float *x, size_t n, float *y);
+
+/* y_i = exp(x_i), relative error below 2^-22 where it is a normal number; underflows gradually,
+ * overflows to infinity, NaN for NaN. */
+typedef void (*kernel_exp_fn)(const float *x, size_t n, float *y);
+
+typedef struct kernel_table {
+    kernel_decode16_fn decode_bf16;
+    kernel_decode16_fn decode_f16;
+    kernel_decode_mxfp4_fn decode_mxfp4;
+    kernel_dot_panel_fn dot_panel;
+    kernel_rms_norm_fn rms_norm;
+    kernel_rotate_fn rotate;
+    kernel_attend_block_fn attend_block;
+    kernel_swiglu_fn swiglu;
+    kernel_axpy_fn axpy;
+    kernel_exp_fn exp;
+} kernel_table;
+
+/* The table of a level: plain C in every slot, then each level up to `level` over it. Levels that
+ * this build does not have change nothing. */
+void kernel_table_init(kernel_table *table, cpu_level level);
+
+/* The table of this machine, made on first use. */
+const kernel_table *kernel(void);
+
+/* The overlays, lowest level first. */
+void kernel_overlay_plain(kernel_table *table);
+void kernel_overlay_avx2(kernel_table *table);
+void kernel_overlay_avx512(kernel_table *table);
+
+#endif

@@ -1,0 +1,30 @@
+#include <pthread.h>
+
+#include "kernel/kernel.h"
+
+void kernel_table_init(kernel_table *table, cpu_level level)
+{
+    kernel_overlay_plain(table);
+#if defined(GPTOSS_X86_KERNELS)
+    if (level >= CPU_AVX2)
+        kernel_overlay_avx2(table);
+    if (level >= CPU_AVX512)
+        kernel_overlay_avx512(table);
+#else
+    (void)level;
+#endif
+}
+
+static kernel_table machine_table;
+
+static void make_machine_table(void)
+{
+    kernel_table_init(&machine_table, cpu_detect());
+}
+
+const kernel_table *kernel(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_machine_table);
+    return &machine_table;
+}
