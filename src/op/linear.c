@@ -1,0 +1,106 @@
+#include <math.h>
+
+#include "kernel/kernel.h"
+#include "op/op.h"
+
+void op_embed(const team *self, const matrix *table, const uint32_t *tokens, size_t rows, float *y)
+{
+    size_t begin;
+    size_t end;
+    team_share(self, rows, 1, &begin, &end);
+    for (size_t row = begin; row < end; row++)
+        matrix_decode(table, tokens[row], 1, y + row * table->columns);
+    team_wait(self);
+}
+
+void op_rms_norm(const team *self, const float *x, const float *w, size_t rows, size_t n, float eps,
+                 float *y, op_alarm *alarm)
+{
+    size_t begin;
+    size_t end;
+    team_share(self, rows, 1, &begin, &end);
+    for (size_t row = begin; row < end; row++)
+        if (!isfinite(kernel()->rms_norm(x + row * n, w, n, eps, y + row * n)))
+            atomic_store(alarm, 1);
+    team_wait(self);
+}
+
+/* Output rows [begin, end) of one matrix for a whole batch. */
+static void linear_rows(const matrix *weights, size_t begin, size_t end, const float *x,
+                        size_t batch, float *y, size_t y_stride, float *panel)
+{
+    for (size_t row = begin; row < end; row += OP_PANEL_ROWS) {
+        size_t count = end - row < OP_PANEL_ROWS ? end - row : OP_PANEL_ROWS;
+        matrix_decode(weights, row, count, panel);
+        kernel()->dot_panel(panel, count, x, batch, weights->columns, y + row, y_stride);
+    }
+}
+
+static void add_bias(const float *bias, size_t n, size_t batch, float *y, size_t y_stride)
+{
+    for (size_t b = 0; b < batch; b++)
+        for (size_t i = 0; i < n; i++)
+            y[b * y_stride + i] += bias[i];
+}
+
+void op_linear(const team *self, const matrix *weights, const float *bias, const float *x,
+               size_t batch, float *y, size_t y_stride, float *panel)
+{
+    size_t begin;
+    size_t end;
+    team_share(self, weights->rows, OP_PANEL_ROWS, &begin, &end);
+    linear_rows(weights, begin, end, x, batch, y, y_stride, panel);
+    if (bias != NULL)
+        add_bias(bias + begin, end - begin, batch, y + begin, y_stride);
+    team_wait(self);
+}
+
+void op_grouped_linear(const team *self, const routing *route, const matrix_stack *weights,
+                       number_format bias_format, const uint8_t *bias, const float *x, float *y,
+                       float *panel)
+{
+    size_t rows = weights->first.rows;
+    size_t columns = weights->first.columns;
+    size_t begin;
+    size_t end;
+    team_share(self, rows, OP_PANEL_ROWS, &begin, &end);
+    for (size_t expert = 0; expert < route->experts; expert++) {
+        size_t place = route->start[expert];
+        size_t batch = route->start[expert + 1] - place;
+        if (batch == 0)
+            continue;
+        matrix one = matrix_stack_at(weights, expert);
+        float *to = y + place * rows;
+        linear_rows(&one, begin, end, x + place * columns, batch, to, rows, panel);
+        for (size_t row = begin; row < end; row += OP_PANEL_ROWS) {
+            size_t count = end - row < OP_PANEL_ROWS ? end - row : OP_PANEL_ROWS;
+            float values[OP_PANEL_ROWS];
+            numbers_decode(bias_format, bias, expert * rows + row, count, values);
+            add_bias(values, count, batch, to + row, rows);
+        }
+    }
+    team_wait(self);
+}
+
+void op_add(const team *self, const float *y, size_t n, float *x)
+{
+    size_t begin;
+    size_t end;
+    team_share(self, n, 64, &begin, &end);
+    for (size_t i = begin; i < end; i++)
+        x[i] += y[i];
+    team_wait(self);
+}
+
+void op_check_finite(const team *self, const float *x, size_t n, op_alarm *alarm)
+{
+    size_t begin;
+    size_t end;
+    team_share(self, n, 64, &begin, &end);
+    float poison = 0.0F; /* stays zero: 0 * x is NaN for NaN and infinity */
+    for (size_t i = begin; i < end; i++)
+        poison += 0.0F * x[i];
+    if (poison != 0.0F)
+        atomic_store(alarm, 1);
+    team_wait(self);
+}

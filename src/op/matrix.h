@@ -1,0 +1,53 @@
+/* Weights as they lie in a checkpoint, seen as matrices and vectors of numbers. */
+#ifndef OP_MATRIX_H
+#define OP_MATRIX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum number_format {
+    NUMBER_F32,
+    NUMBER_F16,
+    NUMBER_BF16,
+    NUMBER_MXFP4, /* 32 numbers share a scale */
+} number_format;
+
+/*
+ * A matrix that maps `columns` inputs to `rows` outputs; the data is not owned. It lies as
+ * [rows, columns], or as [columns, rows] when `transposed` (never with MXFP4):
+ *
+ *     MXFP4   data   [rows, columns/32, 16]   two codes a byte, low nibble first
+ *             scales [rows, columns/32]       E8M0
+ */
+typedef struct matrix {
+    const uint8_t *data;
+    const uint8_t *scales;
+    size_t rows;
+    size_t columns;
+    number_format format;
+    bool transposed;
+} matrix;
+
+/* Matrices of the same kind one after another: the experts of a layer. */
+typedef struct matrix_stack {
+    matrix first;
+    size_t count;
+} matrix_stack;
+
+/* Bytes of data (without scales) of n consecutive numbers. */
+size_t number_bytes(number_format format, size_t n);
+
+/* The matrix number `index` of a stack. */
+matrix matrix_stack_at(const matrix_stack *stack, size_t index);
+
+/* Rows [first, first + rows) as a matrix of its own; not for transposed ones. */
+matrix matrix_slice(const matrix *whole, size_t first, size_t rows);
+
+/* Decodes rows [first, first + rows) to out [rows, columns], exactly. */
+void matrix_decode(const matrix *weights, size_t first, size_t rows, float *out);
+
+/* Decodes n numbers that start at the given element of `data`; not for MXFP4. */
+void numbers_decode(number_format format, const uint8_t *data, size_t first, size_t n, float *out);
+
+#endif

@@ -1,0 +1,130 @@
+/*
+ * Operations on row batches, shared by a team of threads.
+ *
+ * Every thread of the team calls the same operation with the same arguments; the work is split by
+ * output element, never along a sum, so that results depend neither on the number of threads nor on
+ * the other rows. An operation ends at a barrier: when it returns, its result is complete.
+ */
+#ifndef OP_OP_H
+#define OP_OP_H
+
+#include <stdatomic.h>
+
+#include "op/matrix.h"
+#include "op/parallel.h"
+
+/* Weight rows decoded at a time. */
+#define OP_PANEL_ROWS 16
+
+/* Floats of scratch that a thread needs for matrices of at most `columns` columns. */
+#define OP_PANEL_FLOATS(columns) (OP_PANEL_ROWS * (columns))
+
+/* Set to 1 by an operation that meets a number that is not finite. */
+typedef atomic_int op_alarm;
+
+/* y[row] = matrix row tokens[row], decoded. y [rows, columns]. */
+void op_embed(const team *self, const matrix *table, const uint32_t *tokens, size_t rows, float *y);
+
+/* y = RMSNorm(x) * w. x, y [rows, n], w [n]. Raises the alarm when an x is not finite or too large
+ * to square. */
+void op_rms_norm(const team *self, const float *x, const float *w, size_t rows, size_t n, float eps,
+                 float *y, op_alarm *alarm);
+
+/*
+ * y[b, :] = W x[b, :] + bias. x [batch, W.columns], y [batch, W.rows] with rows y_stride apart;
+ * bias [W.rows] or NULL; panel: this thread's own OP_PANEL_FLOATS(W.columns).
+ */
+void op_linear(const team *self, const matrix *weights, const float *bias, const float *x,
+               size_t batch, float *y, size_t y_stride, float *panel);
+
+/* x += y over n elements. */
+void op_add(const team *self, const float *y, size_t n, float *x);
+
+/* Raises the alarm when one of n elements is not finite. */
+void op_check_finite(const team *self, const float *x, size_t n, op_alarm *alarm);
+
+/* Rotates the first `heads` vectors of every row by the row's angles.
+ * x [rows, >= heads, 2 * half] with rows x_stride apart; cosine, sine [rows, half]. */
+void op_rotate(const team *self, const float *cosine, const float *sine, size_t rows, size_t heads,
+               size_t half, float *x, size_t x_stride);
+
+/* ---- attention ------------------------------------------------------------------------------- */
+
+/*
+ * Keys and values of one layer of one sequence, a ring over positions: position p lies in slot
+ * p % slots of every head. `slots` is a multiple of KERNEL_ATTEND_KEYS.
+ */
+typedef struct kv_view {
+    float *keys;   /* [kv_heads, slots, head_dim] */
+    float *values; /* [kv_heads, slots, head_dim] */
+    size_t slots;
+} kv_view;
+
+/* The shape that all rows of an attention call share. */
+typedef struct attention_shape {
+    size_t heads;
+    size_t kv_heads;
+    size_t head_dim;
+    size_t window; /* keys visible to a row, its own included; SIZE_MAX for all */
+} attention_shape;
+
+/* Puts the keys and values of every row into its cache, caches[row], at its position.
+ * k, v [rows, kv_heads, head_dim] with rows `stride` apart. */
+void op_store_kv(const team *self, const attention_shape *shape, const kv_view *caches,
+                 const uint32_t *positions, const float *k, const float *v, size_t stride,
+                 size_t rows);
+
+/* Floats of scratch that a thread needs, `group` being heads / kv_heads. */
+#define OP_ATTENTION_FLOATS(group, head_dim) ((group) * ((head_dim) + 2))
+
+/*
+ * Causal attention with a learned sink: softmax over the visible keys and one more logit, sinks[h],
+ * whose value is zero. q [rows, heads, head_dim] with rows q_stride apart, sinks [heads],
+ * out [rows, heads, head_dim]. Query head h reads key-value head h / (heads / kv_heads). The cache
+ * is walked in blocks of KERNEL_ATTEND_KEYS at absolute positions. Source: sdpa of
+ * gpt_oss/torch/model.py.
+ */
+void op_attention(const team *self, const attention_shape *shape, const kv_view *caches,
+                  const uint32_t *positions, const float *q, size_t q_stride, const float *sinks,
+                  size_t rows, float *out, float *scratch);
+
+/* ---- mixture of experts ---------------------------------------------------------------------- */
+
+/*
+ * Which expert does what for a batch. Choice s of row b is assignment b * top + s; assignments
+ * sorted by expert (and by row within one) have places 0, 1, ...
+ */
+typedef struct routing {
+    size_t rows;
+    size_t top;
+    size_t experts;
+    uint32_t *expert; /* [rows * top] by assignment; descending router logit, ties by lower id */
+    float *weight;    /* [rows * top] by assignment; softmax over the row's chosen logits */
+    uint32_t *place;  /* [rows * top] by assignment */
+    uint32_t *source; /* [rows * top] by place: the row */
+    uint32_t *start;  /* [experts + 1] first place of each expert */
+} routing;
+
+/* Fills `route`, whose sizes are set, from router logits [rows, experts]. */
+void op_route(const team *self, const float *logits, routing *route);
+
+/* y[place] = x[source[place]]. x [rows, n], y [rows * top, n]. */
+void op_gather(const team *self, const routing *route, const float *x, size_t n, float *y);
+
+/*
+ * y[place] = W_e x[place] + bias_e, e being the expert of the place. x [rows * top, W.columns],
+ * y [rows * top, W.rows]; bias: numbers [experts, W.rows] in `bias_format`; panel as in op_linear.
+ */
+void op_grouped_linear(const team *self, const routing *route, const matrix_stack *weights,
+                       number_format bias_format, const uint8_t *bias, const float *x, float *y,
+                       float *panel);
+
+/* z = gpt-oss's SwiGLU of interleaved gate and up values. h [rows, 2 * n], z [rows, n]. */
+void op_swiglu(const team *self, const float *h, size_t rows, size_t n, float alpha, float limit,
+               float *z);
+
+/* out[b] = sum over s, in descending router logit, of weight[b, s] * y[place of (b, s)].
+ * y [rows * top, n], out [rows, n]. */
+void op_combine(const team *self, const routing *route, const float *y, size_t n, float *out);
+
+#endif
