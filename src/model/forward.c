@@ -1,0 +1,140 @@
+#include "model/forward.h"
+
+#include <string.h>
+
+#include "model/layer.h"
+
+/* What all threads of one pass share. */
+typedef struct batch {
+    const gptoss_model *model;
+    const forward_options *options;
+    const forward_row *rows;
+    workspace *space;
+    size_t count;
+} batch;
+
+/* Cosines and sines of every row's position; they serve all layers. */
+static void find_angles(const team *self, const batch *b)
+{
+    size_t half = b->model->rope.half;
+    size_t begin;
+    size_t end;
+    team_share(self, b->count, 1, &begin, &end);
+    for (size_t row = begin; row < end; row++)
+        rope_angles(&b->model->rope, b->rows[row].position, b->space->cosine + row * half,
+                    b->space->sine + row * half);
+    team_wait(self);
+}
+
+/* Thread 0 shows the residual stream; the others wait, so that it stays as it is. */
+static void show(const team *self, const batch *b, gptoss_stage stage, uint32_t layer)
+{
+    if (b->options->tap == NULL)
+        return;
+    if (self->rank == 0)
+        b->options->tap(b->options->tap_user, &(gptoss_tap_view){.stage = stage,
+                                                                 .layer = layer,
+                                                                 .rows = b->count,
+                                                                 .columns = b->model->config.hidden,
+                                                                 .data = b->space->hidden});
+    team_wait(self);
+}
+
+/* Points every row at its cache of this layer. */
+static void select_layer(const team *self, const batch *b, uint32_t layer)
+{
+    if (self->rank == 0)
+        for (size_t row = 0; row < b->count; row++)
+            b->space->views[row] = b->rows[row].cache->views[layer];
+    team_wait(self);
+}
+
+/* Final norm and unembedding of the rows that want logits, packed together. */
+static void unembed(const pass *p, const batch *b)
+{
+    const gptoss_config *c = p->config;
+    workspace *w = p->space;
+    size_t wanted = 0;
+    op_rms_norm(p->self, w->hidden, b->model->weights.final_norm, p->rows, c->hidden, c->norm_eps,
+                w->normed, &w->alarms[(size_t)2 * c->layers]);
+    for (size_t row = 0; row < p->rows; row++) {
+        if (!b->rows[row].want_logits)
+            continue;
+        if (p->self->rank == 0)
+            memcpy(w->wanted + wanted * c->hidden, w->normed + row * c->hidden,
+                   c->hidden * sizeof *w->wanted);
+        wanted++;
+    }
+    team_wait(p->self);
+    if (wanted == 0)
+        return;
+    op_linear(p->self, &b->model->weights.unembedding, NULL, w->wanted, wanted, w->logits, c->vocab,
+              p->scratch);
+    op_check_finite(p->self, w->logits, wanted * c->vocab, &w->alarms[(size_t)2 * c->layers + 1]);
+}
+
+/* The whole pass, run by every thread of the team. */
+static void run(const team *self, void *user)
+{
+    const batch *b = user;
+    const gptoss_config *config = &b->model->config;
+    workspace *space = b->space;
+    pass p = {.self = self,
+              .config = config,
+              .space = space,
+              .rows = b->count,
+              .scratch = space->scratch + self->rank * space->scratch_floats};
+
+    find_angles(self, b);
+    op_embed(self, &b->model->weights.embedding, space->tokens, b->count, space->hidden);
+    show(self, b, GPTOSS_STAGE_EMBEDDING, 0);
+    for (uint32_t layer = 0; layer < config->layers; layer++) {
+        const layer_weights *bound = &b->model->weights.layers[layer];
+        select_layer(self, b, layer);
+        p.alarm = &space->alarms[(size_t)2 * layer];
+        layer_attention(&p, bound, config->sliding[layer]);
+        p.alarm = &space->alarms[(size_t)2 * layer + 1];
+        layer_experts(&p, bound);
+        show(self, b, GPTOSS_STAGE_RESIDUAL, layer);
+    }
+    unembed(&p, b);
+}
+
+/* The first place where numbers were not finite, in words. Place 2 L checks what enters layer L,
+ * place 2 L + 1 what its attention made of it; then come the last layer's result and the logits. */
+static gptoss_status check_alarms(const gptoss_model *model, const workspace *space,
+                                  gptoss_error *error)
+{
+    uint32_t places = 2 * model->config.layers + 2;
+    uint32_t place = 0;
+    while (place < places && space->alarms[place] == 0)
+        place++;
+    if (place == places)
+        return GPTOSS_OK;
+    static const char what[] = "is not finite (NaN, infinity or beyond float32): the weights are "
+                               "damaged or not of this model; `gptoss inspect --check` reads them";
+    if (place == places - 1)
+        return fail(error, GPTOSS_NUMERIC, "a logit %s", what);
+    if (place == 0)
+        return fail(error, GPTOSS_NUMERIC, "the embedding of a token %s", what);
+    if (place % 2 == 1)
+        return fail(error, GPTOSS_NUMERIC, "layer %u: the output of the attention %s",
+                    (place - 1) / 2, what);
+    return fail(error, GPTOSS_NUMERIC, "layer %u: the output of the experts %s", place / 2 - 1,
+                what);
+}
+
+gptoss_status forward(const gptoss_model *model, workspace *space, const forward_options *options,
+                      const forward_row *rows, size_t count, gptoss_error *error)
+{
+    batch b = {model, options, rows, space, count};
+    for (size_t row = 0; row < count; row++) {
+        space->tokens[row] = rows[row].token;
+        space->positions[row] = rows[row].position;
+    }
+    for (size_t place = 0; place < (size_t)2 * model->config.layers + 2; place++)
+        space->alarms[place] = 0;
+    space->route.rows = count;
+    parallel_run(options->threads, run, &b);
+    return check_alarms(model, space, error);
+}

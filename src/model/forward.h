@@ -1,0 +1,30 @@
+/* A forward pass: a batch of rows through all layers, in one parallel region. */
+#ifndef MODEL_FORWARD_H
+#define MODEL_FORWARD_H
+
+#include "model/kv_cache.h"
+#include "model/model.h"
+#include "model/workspace.h"
+
+typedef struct forward_row {
+    kv_cache *cache;
+    uint32_t position; /* the cache's length plus the earlier rows of the same cache */
+    uint32_t token;
+    bool want_logits;
+} forward_row;
+
+typedef struct forward_options {
+    uint32_t threads;
+    gptoss_tap_fn tap; /* or NULL */
+    void *tap_user;
+} forward_options;
+
+/*
+ * Runs `count` checked rows through the model. The caches hold their keys and values afterwards,
+ * but their lengths are the caller's to advance. space->logits holds [rows that want them, vocab].
+ * GPTOSS_NUMERIC names the layer and block behind which a value was not finite.
+ */
+gptoss_status forward(const gptoss_model *model, workspace *space, const forward_options *options,
+                      const forward_row *rows, size_t count, gptoss_error *error);
+
+#endif

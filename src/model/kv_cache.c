@@ -1,0 +1,70 @@
+#include "model/kv_cache.h"
+
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "kernel/kernel.h"
+
+/* Slots of one layer's ring; never more than the context needs. */
+static uint64_t layer_slots(const gptoss_config *config, uint32_t layer, uint32_t context,
+                            uint32_t chunk)
+{
+    uint64_t slots = context;
+    uint64_t ring = (uint64_t)config->window - 1 + chunk;
+    if (config->sliding[layer] && ring < slots)
+        slots = ring;
+    return (slots + KERNEL_ATTEND_KEYS - 1) / KERNEL_ATTEND_KEYS * KERNEL_ATTEND_KEYS;
+}
+
+static uint64_t slot_floats(const gptoss_config *config)
+{
+    return (uint64_t)config->kv_heads * config->head_dim;
+}
+
+uint64_t kv_cache_bytes(const gptoss_config *config, uint32_t context, uint32_t chunk)
+{
+    uint64_t slots = 0;
+    for (uint32_t layer = 0; layer < config->layers; layer++)
+        slots += layer_slots(config, layer, context, chunk);
+    return slots * slot_floats(config) * 2 * sizeof(float);
+}
+
+gptoss_status kv_cache_init(kv_cache *out, const gptoss_config *config, uint32_t context,
+                            uint32_t chunk, gptoss_error *error)
+{
+    *out = (kv_cache){.context = context, .chunk = chunk, .layers = config->layers};
+    uint64_t bytes = kv_cache_bytes(config, context, chunk);
+    out->views = calloc(config->layers, sizeof *out->views);
+    if (out->views == NULL)
+        return fail_memory(error, "the cache's directory", config->layers * sizeof *out->views);
+    void *memory;
+    gptoss_status status = memory_reserve(bytes, "the cache of keys and values", &memory, error);
+    if (status != GPTOSS_OK) {
+        kv_cache_free(out);
+        return status;
+    }
+    out->memory = memory;
+    out->bytes = bytes;
+    float *next = out->memory;
+    for (uint32_t layer = 0; layer < config->layers; layer++) {
+        uint64_t slots = layer_slots(config, layer, context, chunk);
+        uint64_t floats = slots * slot_floats(config);
+        out->views[layer] = (kv_view){.keys = next, .values = next + floats, .slots = slots};
+        next += 2 * floats;
+    }
+    return GPTOSS_OK;
+}
+
+void kv_cache_free(kv_cache *cache)
+{
+    if (cache->memory != NULL)
+        memory_release(cache->memory, cache->bytes);
+    free(cache->views);
+    *cache = (kv_cache){0};
+}
+
+void kv_cache_clear(kv_cache *cache)
+{
+    memory_discard(cache->memory, cache->bytes);
+    cache->length = 0;
+}

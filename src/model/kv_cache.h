@@ -1,0 +1,37 @@
+/* Keys and values of one sequence, in float32. */
+#ifndef MODEL_KV_CACHE_H
+#define MODEL_KV_CACHE_H
+
+#include "base/status.h"
+#include "op/op.h"
+
+/*
+ * Full layers have a slot for every position of the context; sliding layers a ring that holds the
+ * window of the first row of a chunk together with the chunk:
+ *
+ *     | window - 1 earlier positions | chunk rows |      rounded up to attention blocks
+ */
+typedef struct kv_cache {
+    uint32_t context; /* most positions */
+    uint32_t chunk;   /* most rows stored before the oldest is needed no more */
+    uint32_t length;  /* positions that hold a token */
+    uint32_t layers;
+    kv_view *views; /* [layers] */
+    float *memory;  /* all of them */
+    size_t bytes;   /* reserved */
+} kv_cache;
+
+/* Bytes of the cache when it is full. */
+uint64_t kv_cache_bytes(const gptoss_config *config, uint32_t context, uint32_t chunk);
+
+/* Reserves the whole cache; its memory is taken as it fills. */
+gptoss_status kv_cache_init(kv_cache *out, const gptoss_config *config, uint32_t context,
+                            uint32_t chunk, gptoss_error *error);
+
+/* Accepts a zeroed object. */
+void kv_cache_free(kv_cache *cache);
+
+/* Forgets all positions and gives their memory back. */
+void kv_cache_clear(kv_cache *cache);
+
+#endif

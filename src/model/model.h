@@ -1,0 +1,26 @@
+/* An open model: its checkpoint, configuration and bound weights. */
+#ifndef MODEL_MODEL_H
+#define MODEL_MODEL_H
+
+#include "checkpoint/naming.h"
+#include "model/rope.h"
+#include "model/weights.h"
+
+struct gptoss_model {
+    checkpoint *files;
+    gptoss_config config;
+    gptoss_layout layout;
+    weights weights;
+    rope rope;
+};
+
+/* A walk over the tensors that are weights of the model, role by role. Start from zero. */
+typedef struct weight_walk {
+    weight_role next_role;
+    uint32_t next_layer;
+} weight_walk;
+
+/* The next weight and its role, or NULL at the end. */
+const tensor *model_next_weight(const gptoss_model *model, weight_walk *walk, weight_role *role);
+
+#endif

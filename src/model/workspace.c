@@ -1,0 +1,99 @@
+#include "model/workspace.h"
+
+#include "base/memory.h"
+
+/* Walks through the reserved memory; with a NULL start it only measures. */
+typedef struct carver {
+    uint8_t *start;
+    uint64_t used;
+} carver;
+
+/* The next `count` objects of `size` bytes, on a cache line of their own. */
+static void *carve(carver *c, uint64_t count, uint64_t size)
+{
+    uint64_t begin = (c->used + 63) / 64 * 64;
+    c->used = begin + count * size;
+    return c->start == NULL ? NULL : c->start + begin;
+}
+
+static float *carve_floats(carver *c, uint64_t rows, uint64_t columns)
+{
+    return carve(c, rows * columns, sizeof(float));
+}
+
+/* Floats of scratch one thread needs for any operation, in whole cache lines. */
+static uint64_t scratch_floats(const gptoss_config *config)
+{
+    uint64_t q_dim = (uint64_t)config->heads * config->head_dim;
+    uint64_t widest = config->hidden > config->intermediate ? config->hidden : config->intermediate;
+    widest = widest > q_dim ? widest : q_dim;
+    uint64_t panel = OP_PANEL_FLOATS(widest);
+    uint64_t attention =
+        OP_ATTENTION_FLOATS((uint64_t)config->heads / config->kv_heads, (uint64_t)config->head_dim);
+    return ((panel > attention ? panel : attention) + 15) / 16 * 16;
+}
+
+static uint64_t lay_out(workspace *w, const gptoss_config *config, uint64_t rows, uint32_t threads,
+                        uint64_t logit_rows)
+{
+    carver c = {w->memory, 0};
+    uint64_t assignments = rows * config->experts_per_token;
+    uint64_t q_dim = (uint64_t)config->heads * config->head_dim;
+    uint64_t kv_dim = (uint64_t)config->kv_heads * config->head_dim;
+
+    w->hidden = carve_floats(&c, rows, config->hidden);
+    w->normed = carve_floats(&c, rows, config->hidden);
+    w->qkv = carve_floats(&c, rows, q_dim + 2 * kv_dim);
+    w->attended = carve_floats(&c, rows, q_dim);
+    w->block_out = carve_floats(&c, rows, config->hidden);
+    w->router_logits = carve_floats(&c, rows, config->experts);
+    w->expert_in = carve_floats(&c, assignments, config->hidden);
+    w->expert_h = carve_floats(&c, assignments, 2 * (uint64_t)config->intermediate);
+    w->expert_z = carve_floats(&c, assignments, config->intermediate);
+    w->expert_out = carve_floats(&c, assignments, config->hidden);
+    w->cosine = carve_floats(&c, rows, config->head_dim / 2);
+    w->sine = carve_floats(&c, rows, config->head_dim / 2);
+    w->wanted = carve_floats(&c, rows, config->hidden);
+    w->tokens = carve(&c, rows, sizeof *w->tokens);
+    w->positions = carve(&c, rows, sizeof *w->positions);
+    w->views = carve(&c, rows, sizeof *w->views);
+    w->route.top = config->experts_per_token;
+    w->route.experts = config->experts;
+    w->route.expert = carve(&c, assignments, sizeof *w->route.expert);
+    w->route.weight = carve(&c, assignments, sizeof *w->route.weight);
+    w->route.place = carve(&c, assignments, sizeof *w->route.place);
+    w->route.source = carve(&c, assignments, sizeof *w->route.source);
+    w->route.start = carve(&c, config->experts + 1ULL, sizeof *w->route.start);
+    w->alarms = carve(&c, 2 * (uint64_t)config->layers + 2, sizeof *w->alarms);
+    w->scratch_floats = scratch_floats(config);
+    w->scratch = carve_floats(&c, threads, w->scratch_floats);
+    w->logits = carve_floats(&c, logit_rows, config->vocab);
+    return c.used;
+}
+
+uint64_t workspace_bytes(const gptoss_config *config, uint32_t rows, uint32_t threads,
+                         uint32_t logit_rows)
+{
+    workspace measured = {0};
+    return lay_out(&measured, config, rows, threads, logit_rows);
+}
+
+gptoss_status workspace_init(workspace *out, const gptoss_config *config, uint32_t rows,
+                             uint32_t threads, gptoss_error *error)
+{
+    *out = (workspace){0};
+    out->bytes = workspace_bytes(config, rows, threads, rows);
+    gptoss_status status = memory_reserve(out->bytes, "the work space", &out->memory, error);
+    if (status == GPTOSS_OK)
+        lay_out(out, config, rows, threads, rows);
+    else
+        *out = (workspace){0};
+    return status;
+}
+
+void workspace_free(workspace *space)
+{
+    if (space->memory != NULL)
+        memory_release(space->memory, space->bytes);
+    *space = (workspace){0};
+}
