@@ -1,0 +1,156 @@
+/* Checked batches in, logits out. */
+#include <stdlib.h>
+
+#include "base/cpu.h"
+#include "engine/sequence.h"
+#include "model/forward.h"
+
+struct gptoss_executor {
+    const gptoss_model *model;
+    uint32_t chunk;
+    forward_options options;
+    workspace space;
+    forward_row *rows; /* [chunk] the batch being run */
+    gptoss_row *fed;   /* [chunk] the batch that gptoss_executor_feed makes */
+};
+
+gptoss_status gptoss_executor_open(const gptoss_model *model,
+                                   const gptoss_executor_options *options, gptoss_executor **out,
+                                   gptoss_error *error)
+{
+    uint32_t threads = options == NULL || options->threads == 0 ? cpu_cores() : options->threads;
+    uint32_t chunk = options == NULL || options->chunk == 0 ? GPTOSS_DEFAULT_CHUNK : options->chunk;
+    *out = NULL;
+    if (threads > PARALLEL_MAX_THREADS)
+        return fail(error, GPTOSS_LIMIT, "%u threads: expected at most %d", threads,
+                    PARALLEL_MAX_THREADS);
+    if (threads > parallel_limit())
+        threads = parallel_limit();
+
+    gptoss_executor *executor = calloc(1, sizeof *executor);
+    if (executor == NULL)
+        return fail_memory(error, "an executor", sizeof *executor);
+    *executor = (gptoss_executor){.model = model, .chunk = chunk, .options.threads = threads};
+    executor->rows = calloc(chunk, sizeof *executor->rows);
+    executor->fed = calloc(chunk, sizeof *executor->fed);
+    gptoss_status status =
+        executor->rows == NULL || executor->fed == NULL
+            ? fail_memory(error, "a batch", chunk * sizeof *executor->rows)
+            : workspace_init(&executor->space, gptoss_model_config(model), chunk, threads, error);
+    if (status != GPTOSS_OK) {
+        gptoss_executor_close(executor);
+        return status;
+    }
+    *out = executor;
+    return GPTOSS_OK;
+}
+
+void gptoss_executor_close(gptoss_executor *executor)
+{
+    if (executor == NULL)
+        return;
+    workspace_free(&executor->space);
+    free(executor->rows);
+    free(executor->fed);
+    free(executor);
+}
+
+const gptoss_model *gptoss_executor_model(const gptoss_executor *executor)
+{
+    return executor->model;
+}
+
+uint32_t gptoss_executor_threads(const gptoss_executor *executor)
+{
+    return executor->options.threads;
+}
+
+uint32_t gptoss_executor_chunk(const gptoss_executor *executor)
+{
+    return executor->chunk;
+}
+
+void gptoss_executor_tap(gptoss_executor *executor, gptoss_tap_fn tap, void *user)
+{
+    executor->options.tap = tap;
+    executor->options.tap_user = user;
+}
+
+/* One row against its model and its sequence, whose `pending` rows came before it. */
+static gptoss_status check_row(const gptoss_executor *executor, const gptoss_row *row,
+                               gptoss_error *error)
+{
+    const gptoss_config *config = gptoss_model_config(executor->model);
+    const kv_cache *cache = &row->sequence->cache;
+    uint32_t next = cache->length + row->sequence->pending;
+    if (row->sequence->model != executor->model)
+        return fail(error, GPTOSS_USAGE, "a sequence of another model was given to this executor");
+    if (row->token >= config->vocab)
+        return fail(error, GPTOSS_USAGE, "token %u: expected an id below the vocabulary's %u",
+                    row->token, config->vocab);
+    if (row->position != next)
+        return fail(error, GPTOSS_USAGE, "position %u: expected %u, the sequence's next",
+                    row->position, next);
+    if (next >= cache->context)
+        return fail(error, GPTOSS_LIMIT, "the context of %u positions is full", cache->context);
+    if (row->sequence->pending == cache->chunk)
+        return fail(error, GPTOSS_LIMIT, "a batch holds at most %u rows of this sequence",
+                    cache->chunk);
+    return GPTOSS_OK;
+}
+
+gptoss_status gptoss_executor_forward(gptoss_executor *executor, const gptoss_row *rows,
+                                      size_t count, const float **logits, gptoss_error *error)
+{
+    gptoss_status status = GPTOSS_OK;
+    size_t checked = 0;
+    bool wanted = false;
+    if (count > executor->chunk)
+        return fail(error, GPTOSS_LIMIT, "a batch of %zu rows: this executor takes at most %u",
+                    count, executor->chunk);
+    while (checked < count && (status = check_row(executor, &rows[checked], error)) == GPTOSS_OK) {
+        const gptoss_row *row = &rows[checked];
+        executor->rows[checked++] =
+            (forward_row){&row->sequence->cache, row->position, row->token, row->want_logits};
+        row->sequence->pending++;
+        wanted = wanted || row->want_logits;
+    }
+    for (size_t i = 0; i < checked; i++)
+        rows[i].sequence->pending = 0;
+    if (status == GPTOSS_OK && count > 0)
+        status = forward(executor->model, &executor->space, &executor->options, executor->rows,
+                         count, error);
+    if (status != GPTOSS_OK)
+        return status;
+    for (size_t i = 0; i < count; i++)
+        rows[i].sequence->cache.length++;
+    if (logits != NULL)
+        *logits = wanted ? executor->space.logits : NULL;
+    return GPTOSS_OK;
+}
+
+gptoss_status gptoss_executor_feed(gptoss_executor *executor, gptoss_sequence *sequence,
+                                   const uint32_t *tokens, size_t count,
+                                   gptoss_progress_fn progress, void *user, const float **logits,
+                                   gptoss_error *error)
+{
+    uint32_t chunk =
+        executor->chunk < sequence->cache.chunk ? executor->chunk : sequence->cache.chunk;
+    gptoss_row *rows = executor->fed;
+    gptoss_status status = GPTOSS_OK;
+    for (size_t done = 0; done < count && status == GPTOSS_OK;) {
+        size_t part = count - done < chunk ? count - done : chunk;
+        for (size_t i = 0; i < part; i++)
+            rows[i] = (gptoss_row){sequence, sequence->cache.length + (uint32_t)i, tokens[done + i],
+                                   logits != NULL && done + i + 1 == count};
+        if (progress != NULL && !progress(user, "prompt", done, count))
+            status = fail(error, GPTOSS_INTERRUPTED, "interrupted after %zu of %zu prompt tokens",
+                          done, count);
+        else
+            status = gptoss_executor_forward(executor, rows, part, logits, error);
+        done += part;
+    }
+    if (status == GPTOSS_OK && progress != NULL)
+        progress(user, "prompt", count, count);
+    return status;
+}

@@ -1,0 +1,49 @@
+#include "engine/sequence.h"
+
+#include <stdlib.h>
+
+gptoss_status gptoss_sequence_open(const gptoss_model *model, uint32_t context, uint32_t chunk,
+                                   gptoss_sequence **out, gptoss_error *error)
+{
+    const gptoss_config *config = gptoss_model_config(model);
+    *out = NULL;
+    context = context == 0 ? config->context : context;
+    chunk = chunk == 0 ? GPTOSS_DEFAULT_CHUNK : chunk;
+    if (context > config->context)
+        return fail(error, GPTOSS_LIMIT, "context %u: the model is made for at most %u positions",
+                    context, config->context);
+    gptoss_sequence *sequence = calloc(1, sizeof *sequence);
+    if (sequence == NULL)
+        return fail_memory(error, "a sequence", sizeof *sequence);
+    sequence->model = model;
+    gptoss_status status = kv_cache_init(&sequence->cache, config, context, chunk, error);
+    if (status != GPTOSS_OK) {
+        free(sequence);
+        return status;
+    }
+    *out = sequence;
+    return GPTOSS_OK;
+}
+
+void gptoss_sequence_close(gptoss_sequence *sequence)
+{
+    if (sequence == NULL)
+        return;
+    kv_cache_free(&sequence->cache);
+    free(sequence);
+}
+
+uint32_t gptoss_sequence_length(const gptoss_sequence *sequence)
+{
+    return sequence->cache.length;
+}
+
+uint32_t gptoss_sequence_context(const gptoss_sequence *sequence)
+{
+    return sequence->cache.context;
+}
+
+void gptoss_sequence_clear(gptoss_sequence *sequence)
+{
+    kv_cache_clear(&sequence->cache);
+}
