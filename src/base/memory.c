@@ -100,7 +100,7 @@ static bool join(char path[PATH_MAX], const char *directory, const char *name)
 /* Lowers *limits to those of the group whose files lie in `directory`, if it has a limit. */
 static void apply_group(const char *directory, const cgroup_files *files, memory_limits *limits)
 {
-    char path[PATH_MAX];
+    char path[PATH_MAX + 32]; /* a directory and one of the names above */
     uint64_t limit = 0;
     uint64_t usage = 0;
     uint64_t inactive = 0;
