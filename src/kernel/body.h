@@ -13,6 +13,7 @@
  *     vec_from_fp4              16 bytes to 32 E2M1 values in two vectors, low nibble first
  *     vec_fold                  s[l] += s[l + 8], + 4, + 2, + 1; returns s[0]
  *     BODY_OVERLAY              the name of the function that fills the table
+ *     INLINE, UNROLL(n)         how hard to insist that tiles stay in registers
  * and includes math.h and kernel/kernel.h. Because every step is rounded the same way at every
  * level, so are the results.
  */
@@ -21,8 +22,7 @@
 
 #include "base/number.h"
 
-#define LANES  16
-#define INLINE static inline __attribute__((always_inline))
+#define LANES 16
 
 /* ---- decoding -------------------------------------------------------------------------------- */
 
@@ -64,33 +64,34 @@ INLINE void dot_tile(const float *w, size_t rows, const float *x, size_t batch, 
                      size_t y_stride)
 {
     vec sums[KERNEL_PANEL_ROWS][2][2];
-#pragma GCC unroll 4
-    for (size_t r = 0; r < rows; r++)
-#pragma GCC unroll 2
+    UNROLL(4)
+    for (size_t r = 0; r < rows; r++) {
+        UNROLL(2)
         for (size_t b = 0; b < batch; b++)
             sums[r][b][0] = sums[r][b][1] = vec_set(0.0F);
+    }
 
     size_t k = 0;
     for (; k + 2 * LANES <= n; k += 2 * LANES) {
-#pragma GCC unroll 2
+        UNROLL(2)
         for (size_t half = 0; half < 2; half++) {
             vec xs[2];
-#pragma GCC unroll 2
+            UNROLL(2)
             for (size_t b = 0; b < batch; b++)
                 xs[b] = vec_load(x + b * n + k + half * LANES);
-#pragma GCC unroll 4
+            UNROLL(4)
             for (size_t r = 0; r < rows; r++) {
                 vec ws = vec_load(w + r * n + k + half * LANES);
-#pragma GCC unroll 2
+                UNROLL(2)
                 for (size_t b = 0; b < batch; b++)
                     sums[r][b][half] = vec_fma(ws, xs[b], sums[r][b][half]);
             }
         }
     }
     size_t rest = n - k;
-#pragma GCC unroll 4
+    UNROLL(4)
     for (size_t r = 0; r < rows; r++) {
-#pragma GCC unroll 2
+        UNROLL(2)
         for (size_t b = 0; b < batch; b++) {
             if (rest > 0) { /* the last elements, padded with zeros */
                 float wt[2 * LANES] = {0};
@@ -137,7 +138,7 @@ INLINE vec vec_exp(vec x)
     vec r = vec_fma(n, vec_set(-0x1.62e4p-1F), x);
     r = vec_fma(n, vec_set(-0x1.7f7d1cp-20F), r);
     vec p = vec_set(1.0F / 5040);
-#pragma GCC unroll 8
+    UNROLL(8)
     for (size_t i = 0; i < sizeof taylor / sizeof *taylor; i++)
         p = vec_fma(p, r, vec_set(taylor[i]));
     vec half = vec_round(vec_mul(n, vec_set(0.5F)));

@@ -99,5 +99,7 @@ static inline float vec_fold(vec s)
     return s.lane[0];
 }
 
+#define INLINE       static inline
+#define UNROLL(n)    /* structures of 16 floats stay in memory anyway */
 #define BODY_OVERLAY kernel_overlay_plain
 #include "kernel/body.h"

@@ -89,5 +89,8 @@ static inline float vec_fold(vec s)
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
+#define PRAGMA(text) _Pragma(#text)
+#define INLINE       static inline __attribute__((always_inline))
+#define UNROLL(n)    PRAGMA(GCC unroll n)
 #define BODY_OVERLAY kernel_overlay_avx512
 #include "kernel/body.h"
