@@ -76,12 +76,6 @@ const char *gptoss_model_directory(const gptoss_model *model)
     return checkpoint_directory(model->files);
 }
 
-const char *gptoss_layout_name(gptoss_layout layout)
-{
-    static const char *const names[] = {"original", "hf-mxfp4", "hf"};
-    return names[layout];
-}
-
 const tensor *model_next_weight(const gptoss_model *model, weight_walk *walk, weight_role *role)
 {
     const tensor *found = NULL;

@@ -1,0 +1,243 @@
+/* Operations against double precision, and that threads and batch mates change no bit. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/number.h"
+#include "base/random.h"
+#include "check.h"
+#include "kernel/kernel.h"
+#include "op/op.h"
+
+static uint64_t drawn;
+
+static float number(void)
+{
+    return (float)(2.0 * random_unit(7, 0, drawn++) - 1.0);
+}
+
+static void fill(float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = number();
+}
+
+/* ---- linear ---------------------------------------------------------------------------------- */
+
+enum { OUT = 37, IN = 96, BATCH = 5 };
+
+typedef struct linear_case {
+    matrix weights;
+    const float *bias;
+    const float *x;
+    float *y;
+    size_t batch;
+} linear_case;
+
+static void run_linear(const team *self, void *user)
+{
+    const linear_case *c = user;
+    float panel[OP_PANEL_FLOATS(IN)];
+    op_linear(self, &c->weights, c->bias, c->x, c->batch, c->y, OUT, panel);
+}
+
+/* The same matrix in every format and orientation gives the same bits, near the exact sums. */
+static void check_linear(void)
+{
+    static float exact[OUT * IN];
+    static uint8_t f32[4 * OUT * IN];
+    static uint8_t f32_turned[4 * OUT * IN];
+    static uint8_t bf16[2 * OUT * IN];
+    static uint8_t f16_turned[2 * OUT * IN];
+    static uint8_t blocks[OUT * IN / 2];
+    static uint8_t scales[OUT * IN / 32];
+    float bias[OUT];
+    float x[BATCH * IN];
+    float y[BATCH * OUT];
+    for (size_t i = 0; i < sizeof scales; i++)
+        scales[i] = (uint8_t)(124 + i % 5);
+    for (size_t i = 0; i < OUT * IN; i++) {
+        unsigned code = (unsigned)random_bits(3, 0, i) & 15U;
+        exact[i] = fp4_to_float(code) * e8m0_to_float(scales[i / 32]);
+        blocks[i / 2] = (uint8_t)(i % 2 == 0 ? code : blocks[i / 2] | code << 4);
+        uint16_t b = bf16_from_float(exact[i]);
+        uint16_t h = f16_from_float(exact[i]);
+        size_t turned = i % IN * OUT + i / IN;
+        memcpy(f32 + 4 * i, &exact[i], 4);
+        memcpy(f32_turned + 4 * turned, &exact[i], 4);
+        memcpy(bf16 + 2 * i, &b, 2);
+        memcpy(f16_turned + 2 * turned, &h, 2);
+    }
+    fill(bias, OUT);
+    fill(x, BATCH * IN);
+    const matrix forms[] = {{f32, NULL, OUT, IN, NUMBER_F32, false},
+                            {f32_turned, NULL, OUT, IN, NUMBER_F32, true},
+                            {bf16, NULL, OUT, IN, NUMBER_BF16, false},
+                            {f16_turned, NULL, OUT, IN, NUMBER_F16, true},
+                            {blocks, scales, OUT, IN, NUMBER_MXFP4, false}};
+    for (size_t form = 0; form < sizeof forms / sizeof *forms; form++) {
+        for (uint32_t threads = 1; threads <= 4; threads++) {
+            float again[BATCH * OUT];
+            bool first = form == 0 && threads == 1;
+            linear_case c = {forms[form], bias, x, first ? y : again, BATCH};
+            parallel_run(threads, run_linear, &c);
+            if (!first)
+                CHECK(memcmp(y, again, sizeof y) == 0, "form %zu, %u threads", form, threads);
+        }
+        float alone[OUT];
+        linear_case c = {forms[form], bias, x + 2 * IN, alone, 1};
+        parallel_run(1, run_linear, &c);
+        CHECK(memcmp(alone, y + 2 * OUT, sizeof alone) == 0, "form %zu, a row alone", form);
+    }
+    for (size_t b = 0; b < BATCH; b++) {
+        for (size_t r = 0; r < OUT; r++) {
+            double sum = bias[r];
+            for (size_t k = 0; k < IN; k++)
+                sum += (double)exact[r * IN + k] * x[b * IN + k];
+            CHECK(fabs(sum - y[b * OUT + r]) < 1e-5, "row %zu of %zu", r, b);
+        }
+    }
+}
+
+/* ---- routing --------------------------------------------------------------------------------- */
+
+enum { ROWS = 3, EXPERTS = 6, TOP = 2 };
+
+typedef struct route_case {
+    const float *logits;
+    routing route;
+} route_case;
+
+static void run_route(const team *self, void *user)
+{
+    route_case *c = user;
+    op_route(self, c->logits, &c->route);
+}
+
+static void check_routing(void)
+{
+    const float logits[ROWS * EXPERTS] = {0,  1,  5,  2,  5,  1,  /* a tie: 2 before 4 */
+                                          -9, -8, -7, -6, -5, -4, /* 5, 4 */
+                                          3,  3,  3,  3,  3,  3}; /* 0, 1 */
+    const uint32_t expected[ROWS * TOP] = {2, 4, 5, 4, 0, 1};
+    uint32_t expert[ROWS * TOP];
+    uint32_t place[ROWS * TOP];
+    uint32_t source[ROWS * TOP];
+    uint32_t start[EXPERTS + 1];
+    float weight[ROWS * TOP];
+    route_case c = {logits, {ROWS, TOP, EXPERTS, expert, weight, place, source, start}};
+    for (uint32_t threads = 1; threads <= 3; threads++) {
+        parallel_run(threads, run_route, &c);
+        CHECK(memcmp(expert, expected, sizeof expected) == 0, "%u threads", threads);
+        CHECK(weight[0] == 0.5F && weight[1] == 0.5F, "equal logits, equal weights");
+        CHECK(fabs(weight[2] - 1.0 / (1.0 + exp(-1.0))) < 1e-6, "softmax over the chosen");
+        for (size_t a = 0; a < ROWS * TOP; a++) {
+            CHECK(source[place[a]] == a / TOP, "assignment %zu", a);
+            CHECK(place[a] >= start[expert[a]] && place[a] < start[expert[a] + 1],
+                  "assignment %zu lies with its expert", a);
+        }
+        CHECK(start[0] == 0 && start[EXPERTS] == ROWS * TOP, "all are placed");
+    }
+}
+
+/* ---- attention ------------------------------------------------------------------------------- */
+
+enum { HEADS = 6, KV = 2, DIM = 8, LENGTH = 300 };
+
+typedef struct attention_case {
+    attention_shape shape;
+    kv_view caches[LENGTH];
+    uint32_t positions[LENGTH];
+    const float *q;
+    const float *sinks;
+    float *out;
+    size_t rows;
+} attention_case;
+
+static void run_attention(const team *self, void *user)
+{
+    attention_case *c = user;
+    float scratch[OP_ATTENTION_FLOATS(HEADS / KV, DIM)];
+    op_attention(self, &c->shape, c->caches, c->positions, c->q, (size_t)HEADS * DIM, c->sinks,
+                 c->rows, c->out, scratch);
+}
+
+static void exact_attention(const attention_case *c, const float *keys, const float *values,
+                            size_t row, size_t head, double *out)
+{
+    size_t kv = head / (HEADS / KV);
+    size_t position = c->positions[row];
+    const float *q = c->q + (row * HEADS + head) * DIM;
+    double total = exp(c->sinks[head]);
+    memset(out, 0, DIM * sizeof *out);
+    for (size_t j = 0; j <= position; j++) {
+        double score = 0.0;
+        if (c->shape.window != SIZE_MAX && j + c->shape.window <= position)
+            continue;
+        for (size_t d = 0; d < DIM; d++)
+            score += (double)q[d] * keys[(j * KV + kv) * DIM + d];
+        double p = exp(score / sqrt((double)DIM));
+        total += p;
+        for (size_t d = 0; d < DIM; d++)
+            out[d] += p * values[(j * KV + kv) * DIM + d];
+    }
+    for (size_t d = 0; d < DIM; d++)
+        out[d] /= total;
+}
+
+/* A cache of `slots` that holds the last of LENGTH positions, attended from the very last one and,
+ * where the ring reaches back far enough, from earlier ones. */
+static void check_attention(size_t window, size_t slots, size_t rows)
+{
+    static float keys[LENGTH * KV * DIM];
+    static float values[LENGTH * KV * DIM];
+    static float ring[2][KV * 320 * DIM];
+    static float q[LENGTH * HEADS * DIM];
+    static float out[2][LENGTH * HEADS * DIM];
+    float sinks[HEADS];
+    attention_case c = {.shape = {HEADS, KV, DIM, window}, .q = q, .sinks = sinks, .rows = rows};
+    fill(keys, LENGTH * KV * DIM);
+    fill(values, LENGTH * KV * DIM);
+    fill(q, LENGTH * HEADS * DIM);
+    fill(sinks, HEADS);
+    kv_view view = {ring[0], ring[1], slots};
+    for (size_t p = LENGTH > slots ? LENGTH - slots : 0; p < LENGTH; p++) {
+        for (size_t h = 0; h < KV; h++) {
+            size_t slot = (h * slots + p % slots) * DIM;
+            memcpy(ring[0] + slot, keys + (p * KV + h) * DIM, DIM * sizeof *keys);
+            memcpy(ring[1] + slot, values + (p * KV + h) * DIM, DIM * sizeof *values);
+        }
+    }
+    for (size_t row = 0; row < rows; row++) {
+        c.caches[row] = view;
+        c.positions[row] = (uint32_t)(LENGTH - rows + row);
+    }
+    for (uint32_t threads = 1; threads <= 3; threads++) {
+        c.out = out[threads == 1 ? 0 : 1];
+        parallel_run(threads, run_attention, &c);
+        if (threads > 1)
+            CHECK(memcmp(out[0], out[1], rows * HEADS * DIM * sizeof **out) == 0, "%u threads",
+                  threads);
+    }
+    for (size_t row = 0; row < rows; row++) {
+        for (size_t head = 0; head < HEADS; head++) {
+            double exact[DIM];
+            exact_attention(&c, keys, values, row, head, exact);
+            for (size_t d = 0; d < DIM; d++)
+                CHECK(fabs(out[0][(row * HEADS + head) * DIM + d] - exact[d]) < 1e-5,
+                      "window %zu, row %zu, head %zu", window, row, head);
+        }
+    }
+}
+
+int main(void)
+{
+    check_linear();
+    check_routing();
+    check_attention(SIZE_MAX, 320, LENGTH);
+    check_attention(128, 192, 1);
+    check_attention(128, 192, 60);
+    check_attention(1, 64, 3);
+    check_attention(5, 128, 50);
+    return test_result();
+}
