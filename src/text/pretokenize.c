@@ -35,14 +35,14 @@ const char o200k_pattern[] =
  * \s the installed PCRE2 has; a class test is one bit of a bitmap; and subject offsets count code
  * points. The letters of the contractions stand for themselves.
  */
-#define SYMBOL_UPPER   'X' /* Lu, Lt; the contractions' letters in upper case likewise */
-#define SYMBOL_LOWER   'x' /* Ll; the contractions' letters in lower case likewise */
+#define SYMBOL_UPPER   'X' /* Lu and Lt, but the contractions' letters */
+#define SYMBOL_LOWER   'x' /* Ll, but the contractions' letters */
 #define SYMBOL_UNCASED 'o' /* Lm, Lo */
 #define SYMBOL_MARK    '^'
 #define SYMBOL_NUMBER  '0'
 #define SYMBOL_NEWLINE '\n' /* CR too: the pattern never tells them apart */
 #define SYMBOL_SPACE   '\t' /* White_Space but space, CR and LF */
-#define SYMBOL_OTHER   '.'  /* also what '/', ''' and ' ' would be, did the pattern not name them */
+#define SYMBOL_OTHER   '.'  /* the rest; of it, space, slash and apostrophe stand for themselves */
 
 #define CONTRACTION_LOWER "strevmld"
 #define CONTRACTION_UPPER "STREVMLD"
@@ -55,13 +55,14 @@ const char o200k_pattern[] =
 #define WHITE   " \\n\\t"
 
 /* clang-format off */
-static const char symbol_pattern[] = "[^\\n0" LETTERS "]?" UPPER "*" LOWER "+" SUFFIX
-                                     "|[^\\n0" LETTERS "]?" UPPER "+" LOWER "*" SUFFIX
+static const char symbol_pattern[] =
+    "[^\\n0" LETTERS "]?" UPPER "*" LOWER "+" SUFFIX
+    "|[^\\n0" LETTERS "]?" UPPER "+" LOWER "*" SUFFIX
     "|0{1,3}"
-                                     "| ?[^" WHITE "0" LETTERS "]+[\\n/]*"
-                                     "|[" WHITE "]*\\n+"
-                                     "|[" WHITE "]+(?![^" WHITE "])"
-                                     "|[" WHITE "]+";
+    "| ?[^" WHITE "0" LETTERS "]+[\\n/]*"
+    "|[" WHITE "]*\\n+"
+    "|[" WHITE "]+(?![^" WHITE "])"
+    "|[" WHITE "]+";
 /* clang-format on */
 
 struct pretokenizer {

@@ -200,7 +200,7 @@ static bool check_nothing(json_pull *reader, const char *name)
 {
     byte_span text = {"", 0};
     json_kind kind = pull_peek(reader);
-    if (kind == JSON_NULL)
+    if (kind == JSON_NULL || kind == JSON_FAULT)
         return pull_skip(reader);
     if (kind == JSON_STRING && pull_string(reader, &text) && text.length == 0)
         return true;
