@@ -32,11 +32,10 @@ static bool looks_like_json(file_map map, const char *path)
     return begins_with(map, "{");
 }
 
-static gptoss_status parse_file(file_map map, const char *path, tokenizer_file *out,
-                                gptoss_error *error)
+static gptoss_status read_file(file_map map, const char *path, tokenizer_file *out,
+                               gptoss_error *error)
 {
     const char *text = map.size == 0 ? "" : (const char *)map.data;
-    *out = (tokenizer_file){0};
     if (map.size > MAX_FILE_BYTES)
         return fail(error, GPTOSS_LIMIT, "%s: %zu bytes, expected a tokenizer of at most %u", path,
                     map.size, MAX_FILE_BYTES);
@@ -50,26 +49,25 @@ static gptoss_status parse_file(file_map map, const char *path, tokenizer_file *
     return status == GPTOSS_OK ? tiktoken_add_harmony(out, path, error) : status;
 }
 
-static gptoss_status build(gptoss_tokenizer *tokenizer, const char *path, gptoss_error *error)
+gptoss_status tokenizer_build(tokenizer_file *file, const char *what, gptoss_tokenizer **out,
+                              gptoss_error *error)
 {
-    file_map map = {0};
-    tokenizer_file file = {0};
-    gptoss_status status = file_map_open(path, &map, error);
+    *out = NULL;
+    gptoss_tokenizer *tokenizer = calloc(1, sizeof *tokenizer);
+    if (tokenizer == NULL)
+        return fail_memory(error, "a tokenizer", sizeof *tokenizer);
+    tokenizer->whole_pieces = file->whole_pieces;
+    tokenizer->vocab = file->vocab;
+    file->vocab = (vocabulary){0};
+    gptoss_status status = vocabulary_complete(&tokenizer->vocab, what, error);
     if (status == GPTOSS_OK)
-        status = parse_file(map, path, &file, error);
-    if (status == GPTOSS_OK)
-        status = vocabulary_complete(&file.vocab, path, error);
-    if (status == GPTOSS_OK)
-        status = merge_table_build(&file.merges, path, &tokenizer->merges, error);
+        status = merge_table_build(&file->merges, what, &tokenizer->merges, error);
     if (status == GPTOSS_OK)
         status = pretokenizer_open(true, &tokenizer->rules, error);
-    if (status == GPTOSS_OK) {
-        tokenizer->whole_pieces = file.whole_pieces;
-        tokenizer->vocab = file.vocab;
-        file.vocab = (vocabulary){0};
-    }
-    tokenizer_file_free(&file);
-    file_map_close(&map);
+    if (status == GPTOSS_OK)
+        *out = tokenizer;
+    else
+        gptoss_tokenizer_close(tokenizer);
     return status;
 }
 
@@ -77,17 +75,18 @@ gptoss_status gptoss_tokenizer_open(const char *path, gptoss_tokenizer **out, gp
 {
     *out = NULL;
     char *found = NULL;
-    gptoss_tokenizer *tokenizer = calloc(1, sizeof *tokenizer);
-    if (tokenizer == NULL)
-        return fail_memory(error, "a tokenizer", sizeof *tokenizer);
+    file_map map = {0};
+    tokenizer_file file = {0};
     gptoss_status status = find_tokenizer(path, &found, error);
     if (status == GPTOSS_OK)
-        status = build(tokenizer, found, error);
-    free(found);
+        status = file_map_open(found, &map, error);
     if (status == GPTOSS_OK)
-        *out = tokenizer;
-    else
-        gptoss_tokenizer_close(tokenizer);
+        status = read_file(map, found, &file, error);
+    if (status == GPTOSS_OK)
+        status = tokenizer_build(&file, found, out, error);
+    tokenizer_file_free(&file);
+    file_map_close(&map);
+    free(found);
     return status;
 }
 

@@ -34,4 +34,8 @@ gptoss_status tiktoken_parse(const char *text, size_t length, const char *what, 
  * only o200k_base goes with its pre-tokenizer. Source: openai/gpt-oss, tokenizer.py. */
 gptoss_status tiktoken_add_harmony(tokenizer_file *file, const char *what, gptoss_error *error);
 
+/* Makes a tokenizer of what a file said, and takes its vocabulary away from it. */
+gptoss_status tokenizer_build(tokenizer_file *file, const char *what, gptoss_tokenizer **out,
+                              gptoss_error *error);
+
 #endif
