@@ -351,7 +351,8 @@ static void change_bytes(dice *rng, const seed_list *seeds, bytes *text)
 
 void mutate_text(dice *rng, const seed_list *seeds, bytes *text)
 {
-    for (uint64_t changes = 1 + dice_roll(rng, 4); changes > 0; changes--) {
+    uint64_t most = 1 + dice_roll(rng, 4);
+    for (uint64_t changes = 1 + dice_roll(rng, most); changes > 0; changes--) {
         const token_list *list = tokenize(rng, text);
         switch (dice_roll(rng, 8)) {
         case 0:

@@ -26,9 +26,10 @@ uint64_t dice_roll(dice *rng, uint64_t sides);
 void bytes_set(bytes *out, const uint8_t *data, size_t size);
 
 /*
- * Changes *text in one to four places. Most changes keep it near JSON: a number, a value or a name
- * becomes another, a member or an element is deleted, repeated or wrapped; the others flip, insert,
- * delete and repeat bytes, cut the end off, or splice in a piece of another seed.
+ * Changes *text in one to four places, mostly in one. Most changes keep it near JSON: a number, a
+ * value or a name becomes another, a member or an element is deleted, repeated or wrapped; the
+ * others flip, insert, delete and repeat bytes, cut the end off, or splice in a piece of another
+ * seed.
  */
 void mutate_text(dice *rng, const seed_list *seeds, bytes *text);
 
