@@ -1,0 +1,76 @@
+/*
+ * json_get FILE [NAME | INDEX]...: checks that FILE is one well-formed JSON value in well-formed
+ * UTF-8, and prints the value that the names and indexes lead to: strings as they are, numbers and
+ * booleans as in JSON, containers as "array N" or "object N". Exits 1 with a sentence otherwise.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/map.h"
+
+static const json_value *step(const json_value *container, const char *name)
+{
+    if (json_is_object(container))
+        return json_member(container, name);
+    const json_value *value = json_is_array(container) ? json_first(container) : NULL;
+    for (long i = strtol(name, NULL, 10); i > 0 && value != NULL; i--)
+        value = json_next(value);
+    return value;
+}
+
+static void print(const json_value *value)
+{
+    if (json_is_string(value))
+        printf("%s\n", json_string(value));
+    else if (json_is_number(value))
+        printf("%.17g\n", json_number(value));
+    else if (json_is_bool(value))
+        printf("%s\n", json_bool(value) ? "true" : "false");
+    else if (json_is_null(value))
+        printf("null\n");
+    else
+        printf("%s %zu\n", json_is_array(value) ? "array" : "object", json_count(value));
+}
+
+/* Decoding and encoding again changes ill-formed UTF-8 only. */
+static int is_utf8(const char *text, size_t length)
+{
+    gptoss_utf8_stream utf8 = {.count = 0};
+    char *valid = malloc(GPTOSS_UTF8_ROOM(length) + GPTOSS_UTF8_ROOM(0));
+    if (valid == NULL)
+        return 0;
+    size_t written = gptoss_utf8_push(&utf8, text, length, valid);
+    written += gptoss_utf8_end(&utf8, valid + written);
+    int same = written == length && memcmp(valid, text, length) == 0;
+    free(valid);
+    return same;
+}
+
+int main(int argc, char **argv)
+{
+    json_value *document;
+    file_map map;
+    gptoss_error error;
+    if (argc < 2 || file_map_open(argv[1], &map, &error) != GPTOSS_OK ||
+        json_parse((const char *)map.data, map.size, argv[1], &document, &error) != GPTOSS_OK) {
+        fprintf(stderr, "json_get: %s\n", argc < 2 ? "expected a file" : error.message);
+        return 1;
+    }
+    if (!is_utf8((const char *)map.data, map.size)) {
+        fprintf(stderr, "json_get: %s is not UTF-8\n", argv[1]);
+        return 1;
+    }
+    const json_value *value = document;
+    for (int i = 2; i < argc && value != NULL; i++)
+        value = step(value, argv[i]);
+    if (value == NULL)
+        fprintf(stderr, "json_get: no such value\n");
+    else
+        print(value);
+    int status = value == NULL;
+    json_free(document);
+    file_map_close(&map);
+    return status;
+}

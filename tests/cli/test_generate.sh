@@ -1,0 +1,171 @@
+#!/usr/bin/env bash
+# Continuing a text: what goes where, and what the same seed gives.
+# shellcheck source=library.sh
+. "${BASH_SOURCE%/*}/library.sh"
+
+make_model model --seed 3
+summary='^gptoss: prompt 2 tokens in [0-9.]+ s \([0-9.]+/s\), generated 12 tokens in [0-9.]+ s \([0-9.]+/s\), stop: length, seed '
+generate=(generate -m model --ignore-eos)
+
+# Text mode: the prompt, then its continuation, and nothing else on standard output.
+run "${generate[@]}" -p 'hello world' -n 12 --temp 0 --json
+expect_status 0
+cp out json.greedy
+expect_line err "$summary"
+expect_json out 'array 2' prompt_ids
+expect_json out 259 prompt_ids 0
+expect_json out 264 prompt_ids 1
+expect_json out 'array 12' ids
+expect_json out length stop
+expect_json out 2 timings prompt_tokens
+expect_json out 12 timings tokens
+for key in prompt_seconds prompt_per_second seconds per_second; do
+    expect "timings.$key is there" json out timings $key >/dev/null
+done
+greedy=$(json_list ids)
+json out text >text.greedy
+
+run "${generate[@]}" -p 'hello world' -n 12 --temp 0
+expect_status 0
+expect_line err "$summary"
+expect "the text follows the prompt" \
+    cmp -s out <(printf 'hello world'; head -c -1 text.greedy)
+run "${generate[@]}" -p 'hello world' -n 12 --temp 0 --no-display-prompt
+expect "the text alone" cmp -s out <(head -c -1 text.greedy)
+
+# One line says that this is not a chat, when the model knows the format.
+expect "one hint" test "$(grep -c 'hint: ' err)" == 1
+expect "hint and summary, nothing else" test "$(wc -l <err)" == 2
+
+# Where the prompt comes from does not matter.
+printf 'hello world' >prompt
+cp prompt in
+for source in "-f prompt" "-p -" "-f -" "--ids 259,264" "--prompt=hello\\x20world -e"; do
+    # shellcheck disable=SC2086
+    run "${generate[@]}" $source -n 12 --temp 0 --json
+    expect_status 0
+    expect "$source gives the same ids" test "$(json_list ids)" == "$greedy"
+done
+
+# Threads, chunks and the context do not change a bit of it.
+for how in "-t 1" "-t 2" "-b 1" "--chunk 7" "-c 64" "--batch-size=3 --threads=2 --ctx-size=20"; do
+    # shellcheck disable=SC2086
+    run "${generate[@]}" -p 'hello world' -n 12 --temp 0 --json --logprobs 2 $how
+    expect "$how gives the same ids" test "$(json_list ids)" == "$greedy"
+    sed -E 's/"timings".*//; s/"seed": [0-9]+//' out >"bits"
+    [[ -e bits.first ]] || cp bits bits.first
+    expect "$how gives the same bits" cmp -s bits bits.first
+done
+
+# Sampling: the seed decides, and is told.
+run "${generate[@]}" -p 'hello world' -n 12 -s 7 --json
+first=$(json_list ids)
+expect_json out 7 seed
+run "${generate[@]}" -p 'hello world' -n 12 --seed 7 --json -t 1 --chunk 1
+expect "the same seed gives the same ids" test "$(json_list ids)" == "$first"
+run "${generate[@]}" -p 'hello world' -n 12 --seed 8 --json
+expect "another seed gives others" test "$(json_list ids)" != "$first"
+run "${generate[@]}" -p 'hello world' -n 12 --json
+drawn=$(json out seed)
+again=$(json_list ids)
+run "${generate[@]}" -p 'hello world' -n 12 -s "$drawn" --json
+expect "the seed that was drawn gives the same ids" test "$(json_list ids)" == "$again"
+run "${generate[@]}" -p 'hello world' -n 12 -s 7 --top-k 1 --json
+expect "top-k 1 is greedy" test "$(json_list ids)" == "$greedy"
+run "${generate[@]}" -p 'hello world' -n 12 -s 7 --top-p 0.0001 --json
+expect "a tiny top-p is greedy" test "$(json_list ids)" == "$greedy"
+run "${generate[@]}" -p 'hello world' -n 12 -s 7 --min-p 1 --json
+expect "min-p 1 is greedy" test "$(json_list ids)" == "$greedy"
+
+# generation_config.json sets the defaults, flags win.
+cp -r model configured
+printf '{"do_sample": false, "eos_token_id": []}' >configured/generation_config.json
+run generate -m configured --ignore-eos -p 'hello world' -n 12 --json
+expect "do_sample false is greedy" test "$(json_list ids)" == "$greedy"
+expect_json out 0 sampling temperature
+run generate -m configured --ignore-eos -p 'hello world' -n 12 --temp 1 -s 7 --json
+expect "--temp wins" test "$(json_list ids)" == "$first"
+
+# Stop texts and stop tokens.
+fifth=$(json json.greedy ids 4)
+printf '{"do_sample": false, "eos_token_id": [%s]}' "$fifth" >configured/generation_config.json
+run generate -m configured -p 'hello world' -n 12 --json
+expect_json out token stop
+expect_json out "$fifth" stop_id
+expect "it ends before the token" \
+    test "$(json_list ids)" == "$(cut -d, -f1-4 <<<"$greedy" | sed "s/\(^\|,\)$fifth,.*//")"
+rm configured/generation_config.json
+stop=$("$gptoss" tokenize -m model --decode --ids "$(json json.greedy ids 2)")
+if [[ $stop =~ ^[\ -~]+$ ]]; then
+    run "${generate[@]}" -p 'hello world' -n 12 --temp 0 --json --stop 'never this' --stop "$stop"
+    expect_json out text stop
+    expect "the text ends before it" bash -c "[[ \$('$json_get' out text) != *'$stop'* ]]"
+fi
+
+# Probabilities.
+run "${generate[@]}" -p 'hello world' -n 3 --temp 0 --json --logprobs 3
+expect_json out 'array 3' logprobs
+expect_json out 'array 3' logprobs 0 top
+expect "the likeliest is chosen" test "$(json out logprobs 0 id)" == "$(json out logprobs 0 top 0 id)"
+expect "with its probability" \
+    test "$(json out logprobs 0 logprob)" == "$(json out logprobs 0 top 0 logprob)"
+run "${generate[@]}" -p 'hello world' -n 3 --temp 0 --logprobs 2
+expect "a line for each token" test "$(grep -cE '^[0-9]+ ".*" -?[0-9.]+  \| ' err)" == 3
+run "${generate[@]}" -p 'hello world' -n 3 --temp 0 --json
+expect "no probabilities unless asked" bash -c '! grep -q logprobs out'
+
+# Without a tokenizer: ids in, ids out.
+make_model bare --seed 3
+rm bare/tokenizer.json
+run generate -m bare --ids 259,264 -n 12 --temp 0 --ignore-eos
+expect_status 0
+expect_out "$(tr , ' ' <<<"$greedy")\n"
+run generate -m bare -p hello
+expect_status 1
+expect_line err '^gptoss: .*tokenizer.json'
+run generate -m bare --ids 1 --stop x
+expect_status 1
+
+# Nothing to generate is fine.
+run "${generate[@]}" -p 'hello world' -n 0
+expect_status 0
+expect_out 'hello world'
+run "${generate[@]}" -p 'hello world' -n 0 --json
+expect_json out 'array 0' ids
+
+# The context.
+run "${generate[@]}" -p 'hello world' -c 6 --temp 0 --json
+expect_status 0
+expect_json out length stop
+expect "the context holds prompt and text" bash -c \
+    "n=\$('$json_get' out timings tokens); ((n == 4 || n == 5))"
+run "${generate[@]}" -p 'hello world hello world' -c 2
+expect_status 1
+expect_out ''
+expect_err 'gptoss: the prompt has 5 tokens, the context holds 2'
+run "${generate[@]}" -p a -c 1000000
+expect_status 2
+expect_line err '^gptoss generate: --ctx-size: the model is made for at most [0-9]+ positions, found 1000000$'
+
+# Mistakes.
+run "${generate[@]}" -p ''
+expect_status 2
+expect_err 'gptoss generate: expected a prompt of at least one token, found an empty one'
+run "${generate[@]}" --ids 300
+expect_status 2
+expect_err "gptoss generate: expected token ids below the vocabulary's 300, found 300"
+run generate -m nowhere -p a
+expect_status 1
+expect_line err '^gptoss: .*nowhere'
+expect "one sentence" test "$(wc -l <err)" == 1
+run generate -m model --tokenizer nowhere.json --ids 1
+expect_status 1
+
+# What is being done.
+run "${generate[@]}" -p 'hello world' -n 1 -v
+expect_line err '^gptoss: opened model'
+expect_line err '^gptoss: opened the tokenizer'
+expect_line err '^gptoss: context 3: cache '
+expect_line err '^gptoss: computing on [0-9]+ threads with (plain|avx2|avx512) kernels'
+
+finish
