@@ -44,6 +44,15 @@ cpu_level cpu_detect(void)
     return level;
 }
 
+bool cpu_wish_known(void)
+{
+    const char *wish = getenv("GPTOSS_CPU");
+    for (cpu_level level = CPU_PLAIN; wish != NULL && level <= CPU_AVX512; level++)
+        if (strcmp(wish, level_names[level]) == 0)
+            return true;
+    return wish == NULL;
+}
+
 /* The lowest-numbered sibling of a core's hardware threads, or the processor itself. */
 static int first_sibling(int processor)
 {

@@ -2,6 +2,7 @@
 #ifndef BASE_CPU_H
 #define BASE_CPU_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef enum cpu_level {
@@ -15,6 +16,9 @@ const char *cpu_level_name(cpu_level level);
 
 /* The highest level of the processor, lowered by the environment variable GPTOSS_CPU. */
 cpu_level cpu_detect(void);
+
+/* Whether GPTOSS_CPU, if set, names a level. */
+bool cpu_wish_known(void);
 
 /* Physical cores in this process's affinity mask, within its control group's quota. At least 1. */
 uint32_t cpu_cores(void);

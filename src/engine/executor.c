@@ -21,6 +21,10 @@ gptoss_status gptoss_executor_open(const gptoss_model *model,
     uint32_t threads = options == NULL || options->threads == 0 ? cpu_cores() : options->threads;
     uint32_t chunk = options == NULL || options->chunk == 0 ? GPTOSS_DEFAULT_CHUNK : options->chunk;
     *out = NULL;
+    if (!cpu_wish_known())
+        return fail(error, GPTOSS_USAGE,
+                    "GPTOSS_CPU=%s: expected plain, avx2 or avx512, the highest level to use",
+                    getenv("GPTOSS_CPU"));
     if (threads > PARALLEL_MAX_THREADS)
         return fail(error, GPTOSS_LIMIT, "%u threads: expected at most %d", threads,
                     PARALLEL_MAX_THREADS);

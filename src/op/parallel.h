@@ -2,13 +2,21 @@
 #ifndef OP_PARALLEL_H
 #define OP_PARALLEL_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* Where a team's threads meet. */
+typedef struct team_barrier {
+    atomic_uint arrived;
+    atomic_uint round;
+} team_barrier;
 
 /* One thread's place in its team. */
 typedef struct team {
     uint32_t rank; /* below size */
     uint32_t size;
+    team_barrier *barrier;
 } team;
 
 /* The most threads that parallel_run can give. */
@@ -18,7 +26,7 @@ typedef struct team {
  * a system that gives fewer threads, runs a smaller team. */
 void parallel_run(uint32_t threads, void (*body)(const team *, void *), void *user);
 
-/* Whether this build has threads at all. */
+/* The most threads that this build can use: 1 without OpenMP. */
 uint32_t parallel_limit(void);
 
 /* Waits for the whole team; what any thread wrote before is seen by all after. */
