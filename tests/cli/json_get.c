@@ -48,13 +48,30 @@ static int is_utf8(const char *text, size_t length)
     return same;
 }
 
+/* A copy with the escape of U+0000, which JSON may have and the library's reader refuses, made that
+ * of U+FFFD. */
+static char *without_zeros(const char *text, size_t length)
+{
+    char *copy = malloc(length + 1);
+    if (copy == NULL)
+        return NULL;
+    memcpy(copy, text, length);
+    copy[length] = '\0';
+    for (char *at = copy; (at = strchr(at, '\\')) != NULL && at[1] != '\0'; at += 2)
+        if (strncmp(at, "\\u0000", 6) == 0)
+            memcpy(at, "\\ufffd", 6);
+    return copy;
+}
+
 int main(int argc, char **argv)
 {
     json_value *document;
-    file_map map;
-    gptoss_error error;
+    file_map map = {NULL, 0};
+    char *text = NULL;
+    gptoss_error error = {GPTOSS_MEMORY, "no memory"};
     if (argc < 2 || file_map_open(argv[1], &map, &error) != GPTOSS_OK ||
-        json_parse((const char *)map.data, map.size, argv[1], &document, &error) != GPTOSS_OK) {
+        (text = without_zeros((const char *)map.data, map.size)) == NULL ||
+        json_parse(text, map.size, argv[1], &document, &error) != GPTOSS_OK) {
         fprintf(stderr, "json_get: %s\n", argc < 2 ? "expected a file" : error.message);
         return 1;
     }
@@ -71,6 +88,7 @@ int main(int argc, char **argv)
         print(value);
     int status = value == NULL;
     json_free(document);
+    free(text);
     file_map_close(&map);
     return status;
 }

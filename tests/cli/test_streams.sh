@@ -64,7 +64,7 @@ expect_line out '^hello'
 # With --json the object is printed, whole.
 shown="generate --json and Ctrl-C"
 status=0
-timeout --preserve-status -s INT 2 "$gptoss" generate -m model -p hello --ignore-eos -n 100000 --temp 0 --json \
+timeout --preserve-status -s INT 2 "$gptoss" generate -m model -p hello --ignore-eos -n 100000 --json \
     >out 2>err || status=$?
 expect_status 130
 expect_json out interrupted stop
