@@ -36,7 +36,7 @@ static decimal number(double value)
             break;
     }
     if (!strpbrk(out.text, ".e"))
-        strcat(out.text, ".0");
+        snprintf(out.text + strlen(out.text), 3, ".0");
     return out;
 }
 

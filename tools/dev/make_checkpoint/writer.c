@@ -79,13 +79,11 @@ static uint64_t unit_offset(const planned_tensor *tensor, uint64_t unit)
     return (unit / tiles * tensor->columns + unit % tiles * MX_GROUP) * row;
 }
 
-/* Units that fit into a piece, at least one. */
-static uint64_t units_per_piece(const planned_tensor *tensor)
+/* Bytes of the largest unit. */
+static uint64_t unit_bytes(const planned_tensor *tensor)
 {
     uint64_t size = element_bytes(tensor->dtype);
-    if (tensor->how == FILL_EXPERTS)
-        size *= MX_GROUP * tensor->shape[2];
-    return size > PIECE_BYTES ? 1 : PIECE_BYTES / size;
+    return tensor->how == FILL_EXPERTS ? size * MX_GROUP * tensor->shape[2] : size;
 }
 
 static size_t piece_bytes(const piece *part)
@@ -144,13 +142,13 @@ static int write_tensor(int file, uint64_t base, const planned_tensor *tensor)
     normal table;
     if (tensor->how == FILL_NORMAL)
         normal_make(&table, tensor->mean, tensor->deviation, tensor->dtype);
-    uint64_t units = unit_count(tensor), per_piece = units_per_piece(tensor);
+    uint64_t unit = unit_bytes(tensor), units = unit_count(tensor);
+    uint64_t per_piece = unit < PIECE_BYTES ? PIECE_BYTES / unit : 1;
     int64_t pieces = (int64_t)((units + per_piece - 1) / per_piece);
     int fault = 0;
 #pragma omp parallel if (pieces > 1) reduction(max : fault)
     {
-        uint8_t *buffer =
-            malloc(piece_bytes(&(piece){tensor, 0, units < per_piece ? units : per_piece}));
+        uint8_t *buffer = malloc(unit < PIECE_BYTES ? PIECE_BYTES : unit);
         fault = buffer ? 0 : ENOMEM;
 #pragma omp for schedule(dynamic)
         for (int64_t i = 0; i < pieces; i++) {
