@@ -1,0 +1,27 @@
+"""Runs one test file, or says what is missing and exits with 77, which ctest reports as skipped.
+
+python run.py FILE [pytest's arguments]
+"""
+
+import importlib.util
+import pathlib
+import re
+import sys
+
+
+
+def missing() -> list[str]:
+    lines = pathlib.Path(__file__).with_name("requirements.txt").read_text().splitlines()
+    names = [re.split(r"[=<>]", line)[0].strip() for line in lines if line[:1] not in ("", "#")]
+    names.append("gpt_oss")
+    return [n for n in names if importlib.util.find_spec(n.replace("-", "_")) is None]
+
+
+absent = missing()
+if absent:
+    print(f"SKIPPED: {sys.executable} lacks {', '.join(absent)}; tools/test --live installs them")
+    sys.exit(77)
+
+import pytest  # noqa: E402
+
+sys.exit(pytest.main(["-q", "-rs", "-p", "no:cacheprovider", "-o", "tmp_path_retention_policy=none", *sys.argv[1:]]))
