@@ -66,18 +66,26 @@ typedef struct listing {
     name_list others;  /* weights in formats that are not read */
 } listing;
 
+static bool make_room(name_list *list)
+{
+    if (list->count < list->room)
+        return true;
+    size_t room = list->room == 0 ? 16 : 2 * list->room;
+    char **names = realloc(list->names, room * sizeof *names);
+    if (names == NULL)
+        return false;
+    list->names = names;
+    list->room = room;
+    return true;
+}
+
 static bool add_name(name_list *list, const char *name)
 {
-    if (list->count == list->room) {
-        size_t room = list->room == 0 ? 16 : 2 * list->room;
-        char **names = realloc(list->names, room * sizeof *names);
-        if (names == NULL)
-            return false;
-        list->names = names;
-        list->room = room;
-    }
-    list->names[list->count] = strdup(name);
-    return list->names[list->count] != NULL && ++list->count > 0;
+    char *copy = make_room(list) ? strdup(name) : NULL;
+    if (copy == NULL)
+        return false;
+    list->names[list->count++] = copy;
+    return true;
 }
 
 static void free_names(name_list *list)
@@ -101,6 +109,12 @@ static int compare_names(const void *left, const void *right)
     char *const *a = left;
     char *const *b = right;
     return strcmp(*a, *b);
+}
+
+static void sort_names(name_list *list)
+{
+    if (list->names != NULL)
+        qsort(list->names, list->count, sizeof *list->names, compare_names);
 }
 
 static bool is_partial(const char *name)
@@ -144,10 +158,10 @@ static gptoss_status list_directory(const char *path, listing *out, gptoss_error
         free_listing(out);
         return fail_memory(error, path, sizeof *out);
     }
-    name_list *lists[] = {&out->weights, &out->indexes, &out->partial, &out->others};
-    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-        if (lists[i]->count > 1)
-            qsort(lists[i]->names, lists[i]->count, sizeof *lists[i]->names, compare_names);
+    sort_names(&out->weights);
+    sort_names(&out->indexes);
+    sort_names(&out->partial);
+    sort_names(&out->others);
     return GPTOSS_OK;
 }
 
@@ -260,10 +274,11 @@ static gptoss_status set_paths(const char *const *names, size_t count, shard_lis
     out->paths = calloc(count, sizeof *out->paths);
     if (out->paths == NULL)
         return fail_memory(error, out->directory, count * sizeof *out->paths);
-    for (; out->count < count; out->count++) {
-        out->paths[out->count] = format_new("%s/%s", out->directory, names[out->count]);
-        if (out->paths[out->count] == NULL)
+    for (size_t i = 0; i < count; i++) {
+        out->paths[i] = format_new("%s/%s", out->directory, names[i]);
+        if (out->paths[i] == NULL)
             return fail_memory(error, out->directory, PATH_MAX);
+        out->count = i + 1;
     }
     return GPTOSS_OK;
 }

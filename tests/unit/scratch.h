@@ -92,7 +92,8 @@ static inline uint8_t *scratch_safetensors(const char *header, size_t data, size
         abort();
     for (int i = 0; i < 8; i++)
         bytes[i] = (uint8_t)((uint64_t)length >> (8 * i));
-    memcpy(bytes + 8, header, length);
+    for (size_t i = 0; i < length; i++)
+        bytes[8 + i] = (uint8_t)header[i];
     return bytes;
 }
 
