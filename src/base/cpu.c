@@ -1,5 +1,8 @@
 #include "base/cpu.h"
 
+#if defined(GPTOSS_X86_KERNELS)
+#include <cpuid.h>
+#endif
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -20,12 +23,23 @@ const char *gptoss_cpu_level(void)
     return cpu_level_name(cpu_detect());
 }
 
+#if defined(GPTOSS_X86_KERNELS)
+/* By hand, because clang before version 16 does not know the name. */
+static bool has_f16c(void)
+{
+    unsigned eax;
+    unsigned ebx;
+    unsigned ecx;
+    unsigned edx;
+    return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
+}
+#endif
+
 static cpu_level hardware_level(void)
 {
 #if defined(GPTOSS_X86_KERNELS)
     __builtin_cpu_init();
-    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                __builtin_cpu_supports("f16c");
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
     bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     return avx512 ? CPU_AVX512 : avx2 ? CPU_AVX2 : CPU_PLAIN;
