@@ -371,37 +371,45 @@ static bool has_weights(const listing *list)
     return list->weights.count > 0 || list->indexes.count > 0;
 }
 
+/* For a directory without weights of its own, which holds `here`. */
+static gptoss_status find_in_original(const listing *here, shard_list *out, gptoss_error *error)
+{
+    listing below;
+    char *original = format_new("%s/original", out->directory);
+    if (original == NULL)
+        return fail_memory(error, out->directory, PATH_MAX);
+    gptoss_status status = list_directory(original, &below, error);
+    if (status != GPTOSS_OK) {
+        free(original);
+        return status;
+    }
+    if (has_weights(&below)) {
+        free(out->directory);
+        out->directory = original;
+        status = use_listing(&below, out, error);
+    } else {
+        free(original);
+        status = fail_nothing(out->directory, here, error);
+    }
+    free_listing(&below);
+    return status;
+}
+
 static gptoss_status find_in_directory(const char *path, shard_list *out, gptoss_error *error)
 {
-    listing here = {0};
-    listing below = {0};
+    listing here;
     size_t length = strlen(path);
     while (length > 1 && path[length - 1] == '/')
         length--;
     out->directory = strndup(path, length);
-    char *original = format_new("%.*s/original", (int)length, path);
-    gptoss_status status = GPTOSS_OK;
-    if (original == NULL || out->directory == NULL)
-        status = fail_memory(error, path, PATH_MAX);
-    if (status == GPTOSS_OK)
-        status = list_directory(path, &here, error);
-    if (status == GPTOSS_OK && !has_weights(&here))
-        status = list_directory(original, &below, error);
-    if (status == GPTOSS_OK) {
-        if (has_weights(&here)) {
-            status = use_listing(&here, out, error);
-        } else if (has_weights(&below)) {
-            free(out->directory);
-            out->directory = original;
-            original = NULL;
-            status = use_listing(&below, out, error);
-        } else {
-            status = fail_nothing(out->directory, &here, error);
-        }
-    }
+    if (out->directory == NULL)
+        return fail_memory(error, path, length + 1);
+    gptoss_status status = list_directory(path, &here, error);
+    if (status != GPTOSS_OK)
+        return status;
+    status =
+        has_weights(&here) ? use_listing(&here, out, error) : find_in_original(&here, out, error);
     free_listing(&here);
-    free_listing(&below);
-    free(original);
     return status;
 }
 
