@@ -122,6 +122,108 @@ static void dot_panel(const float *w, size_t rows, const float *x, size_t batch,
             dot_tile(w + r * n, 1, x + b * n, 1, n, y + b * y_stride + r, y_stride);
 }
 
+/* Decodes 32 numbers that lie at w. */
+typedef void (*load32_fn)(const uint8_t *w, const uint8_t *scale, vec *low, vec *high);
+
+INLINE void load32_mxfp4(const uint8_t *w, const uint8_t *scale, vec *low, vec *high)
+{
+    vec factor = vec_set(e8m0_to_float(*scale));
+    vec_from_fp4(w, low, high);
+    *low = vec_mul(*low, factor);
+    *high = vec_mul(*high, factor);
+}
+
+INLINE void load32_bf16(const uint8_t *w, const uint8_t *scale, vec *low, vec *high)
+{
+    (void)scale;
+    *low = vec_from_bf16(w);
+    *high = vec_from_bf16(w + 2 * LANES);
+}
+
+INLINE void load32_f16(const uint8_t *w, const uint8_t *scale, vec *low, vec *high)
+{
+    (void)scale;
+    *low = vec_from_f16(w);
+    *high = vec_from_f16(w + 2 * LANES);
+}
+
+/* How the rows of a matrix lie in memory. */
+typedef struct row_layout {
+    load32_fn load32;
+    size_t bytes32; /* bytes of 32 numbers */
+    size_t bytes;   /* of a row */
+    size_t scales;  /* of a row */
+} row_layout;
+
+/* The canonical dot products of x and `rows` rows at once; a constant after inlining. */
+INLINE void dot_rows_tile(row_layout layout, const uint8_t *w, const uint8_t *scales, size_t rows,
+                          const float *x, size_t n, float *y)
+{
+    vec sums[KERNEL_PANEL_ROWS][2];
+    vec low;
+    vec high;
+    UNROLL(4)
+    for (size_t r = 0; r < rows; r++)
+        sums[r][0] = sums[r][1] = vec_set(0.0F);
+    size_t whole = n / (2 * LANES);
+    for (size_t i = 0; i < whole; i++) {
+        vec x_low = vec_load(x + i * 2 * LANES);
+        vec x_high = vec_load(x + i * 2 * LANES + LANES);
+        UNROLL(4)
+        for (size_t r = 0; r < rows; r++) {
+            layout.load32(w + r * layout.bytes + i * layout.bytes32, scales + r * layout.scales + i,
+                          &low, &high);
+            sums[r][0] = vec_fma(low, x_low, sums[r][0]);
+            sums[r][1] = vec_fma(high, x_high, sums[r][1]);
+        }
+    }
+    size_t rest = n - whole * 2 * LANES;
+    UNROLL(4)
+    for (size_t r = 0; r < rows; r++) {
+        if (rest > 0) { /* the last elements, padded with zeros; never of MXFP4 */
+            float xt[2 * LANES] = {0};
+            uint8_t wt[4 * LANES] = {0};
+            memcpy(xt, x + n - rest, rest * sizeof *xt);
+            memcpy(wt, w + r * layout.bytes + whole * layout.bytes32, 2 * rest);
+            layout.load32(wt, scales, &low, &high);
+            sums[r][0] = vec_fma(low, vec_load(xt), sums[r][0]);
+            sums[r][1] = vec_fma(high, vec_load(xt + LANES), sums[r][1]);
+        }
+        y[r] = vec_fold(vec_add(sums[r][0], sums[r][1]));
+    }
+}
+
+INLINE void dot_rows(row_layout layout, const uint8_t *w, const uint8_t *scales, size_t rows,
+                     const float *x, size_t n, float *y)
+{
+    size_t r = 0;
+    for (; r + KERNEL_PANEL_ROWS <= rows; r += KERNEL_PANEL_ROWS)
+        dot_rows_tile(layout, w + r * layout.bytes, scales + r * layout.scales, KERNEL_PANEL_ROWS,
+                      x, n, y + r);
+    for (; r < rows; r++)
+        dot_rows_tile(layout, w + r * layout.bytes, scales + r * layout.scales, 1, x, n, y + r);
+}
+
+static void dot_rows_bf16(const uint8_t *w, const uint8_t *scales, size_t rows, const float *x,
+                          size_t n, float *y)
+{
+    (void)scales;
+    dot_rows((row_layout){load32_bf16, 64, 2 * n, 0}, w, w, rows, x, n, y);
+}
+
+static void dot_rows_f16(const uint8_t *w, const uint8_t *scales, size_t rows, const float *x,
+                         size_t n, float *y)
+{
+    (void)scales;
+    dot_rows((row_layout){load32_f16, 64, 2 * n, 0}, w, w, rows, x, n, y);
+}
+
+static void dot_rows_mxfp4(const uint8_t *w, const uint8_t *scales, size_t rows, const float *x,
+                           size_t n, float *y)
+{
+    dot_rows((row_layout){load32_mxfp4, 16, n / 2, n / 32}, w, scales, rows, x, n, y);
+}
+
 /* ---- element by element ---------------------------------------------------------------------- */
 
 /*
@@ -273,6 +375,9 @@ void BODY_OVERLAY(kernel_table *table)
         .decode_f16 = decode_f16,
         .decode_mxfp4 = decode_mxfp4,
         .dot_panel = dot_panel,
+        .dot_rows_bf16 = dot_rows_bf16,
+        .dot_rows_f16 = dot_rows_f16,
+        .dot_rows_mxfp4 = dot_rows_mxfp4,
         .rms_norm = rms_norm,
         .rotate = rotate,
         .attend_block = attend_block,

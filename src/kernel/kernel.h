@@ -44,8 +44,16 @@ typedef void (*kernel_decode_mxfp4_fn)(const uint8_t *blocks, const uint8_t *sca
 typedef void (*kernel_dot_panel_fn)(const float *w, size_t rows, const float *x, size_t batch,
                                     size_t n, float *y, size_t y_stride);
 
+/*
+ * y[r] = canonical dot of x and row r of a matrix that is decoded on the way: the same bits as
+ * decoding and dot_panel, without the panel. w [rows, n] numbers; MXFP4 has w [rows, n/32, 16] and
+ * scales [rows, n/32], other formats ignore `scales`.
+ */
+typedef void (*kernel_dot_rows_fn)(const uint8_t *w, const uint8_t *scales, size_t rows,
+                                   const float *x, size_t n, float *y);
+
 /* y_i = x_i / sqrt(mean(x^2) + eps) * w_i over n elements. Returns the sum of squares, which is not
- * finite when an x is not. Source: SPEC of RMSNorm in docs/MODEL.md. */
+ * finite when an x is not. Source: docs/MODEL.md. */
 typedef float (*kernel_rms_norm_fn)(const float *x, const float *w, size_t n, float eps, float *y);
 
 /* Rotates the pairs (x[d], x[d + half]) by the angles whose cosines and sines are given. [2 * half]
@@ -77,6 +85,9 @@ typedef struct kernel_table {
     kernel_decode16_fn decode_f16;
     kernel_decode_mxfp4_fn decode_mxfp4;
     kernel_dot_panel_fn dot_panel;
+    kernel_dot_rows_fn dot_rows_bf16;
+    kernel_dot_rows_fn dot_rows_f16;
+    kernel_dot_rows_fn dot_rows_mxfp4;
     kernel_rms_norm_fn rms_norm;
     kernel_rotate_fn rotate;
     kernel_attend_block_fn attend_block;

@@ -25,17 +25,6 @@ void op_rms_norm(const team *self, const float *x, const float *w, size_t rows, 
     team_wait(self);
 }
 
-/* Output rows [begin, end) of one matrix for a whole batch. */
-static void linear_rows(const matrix *weights, size_t begin, size_t end, const float *x,
-                        size_t batch, float *y, size_t y_stride, float *panel)
-{
-    for (size_t row = begin; row < end; row += OP_PANEL_ROWS) {
-        size_t count = end - row < OP_PANEL_ROWS ? end - row : OP_PANEL_ROWS;
-        matrix_decode(weights, row, count, panel);
-        kernel()->dot_panel(panel, count, x, batch, weights->columns, y + row, y_stride);
-    }
-}
-
 static void add_bias(const float *bias, size_t n, size_t batch, float *y, size_t y_stride)
 {
     for (size_t b = 0; b < batch; b++)
@@ -48,8 +37,8 @@ void op_linear(const team *self, const matrix *weights, const float *bias, const
 {
     size_t begin;
     size_t end;
-    team_share(self, weights->rows, OP_PANEL_ROWS, &begin, &end);
-    linear_rows(weights, begin, end, x, batch, y, y_stride, panel);
+    team_share(self, weights->rows, MATRIX_PANEL_ROWS, &begin, &end);
+    matrix_dot(weights, begin, end - begin, x, batch, y + begin, y_stride, panel);
     if (bias != NULL)
         add_bias(bias + begin, end - begin, batch, y + begin, y_stride);
     team_wait(self);
@@ -63,7 +52,7 @@ void op_grouped_linear(const team *self, const routing *route, const matrix_stac
     size_t columns = weights->first.columns;
     size_t begin;
     size_t end;
-    team_share(self, rows, OP_PANEL_ROWS, &begin, &end);
+    team_share(self, rows, MATRIX_PANEL_ROWS, &begin, &end);
     for (size_t expert = 0; expert < route->experts; expert++) {
         size_t place = route->start[expert];
         size_t batch = route->start[expert + 1] - place;
@@ -71,10 +60,10 @@ void op_grouped_linear(const team *self, const routing *route, const matrix_stac
             continue;
         matrix one = matrix_stack_at(weights, expert);
         float *to = y + place * rows;
-        linear_rows(&one, begin, end, x + place * columns, batch, to, rows, panel);
-        for (size_t row = begin; row < end; row += OP_PANEL_ROWS) {
-            size_t count = end - row < OP_PANEL_ROWS ? end - row : OP_PANEL_ROWS;
-            float values[OP_PANEL_ROWS];
+        matrix_dot(&one, begin, end - begin, x + place * columns, batch, to + begin, rows, panel);
+        for (size_t row = begin; row < end; row += MATRIX_PANEL_ROWS) {
+            size_t count = end - row < MATRIX_PANEL_ROWS ? end - row : MATRIX_PANEL_ROWS;
+            float values[MATRIX_PANEL_ROWS];
             numbers_decode(bias_format, bias, expert * rows + row, count, values);
             add_bias(values, count, batch, to + row, rows);
         }

@@ -81,3 +81,37 @@ void matrix_decode(const matrix *weights, size_t first, size_t rows, float *out)
     else
         numbers_decode(weights->format, weights->data, first * columns, rows * columns, out);
 }
+
+/* The kernel that takes dot products with one row without a panel, or NULL. */
+static kernel_dot_rows_fn dot_rows_of(const matrix *weights)
+{
+    if (weights->transposed)
+        return NULL;
+    switch (weights->format) {
+    case NUMBER_BF16:
+        return kernel()->dot_rows_bf16;
+    case NUMBER_F16:
+        return kernel()->dot_rows_f16;
+    case NUMBER_MXFP4:
+        return kernel()->dot_rows_mxfp4;
+    case NUMBER_F32:
+        break;
+    }
+    return NULL;
+}
+
+void matrix_dot(const matrix *weights, size_t first, size_t rows, const float *x, size_t batch,
+                float *y, size_t y_stride, float *panel)
+{
+    kernel_dot_rows_fn dot_rows = dot_rows_of(weights);
+    if (batch == 1 && dot_rows != NULL) {
+        matrix part = matrix_slice(weights, first, rows);
+        dot_rows(part.data, part.scales, rows, x, part.columns, y);
+        return;
+    }
+    for (size_t row = 0; row < rows; row += MATRIX_PANEL_ROWS) {
+        size_t count = rows - row < MATRIX_PANEL_ROWS ? rows - row : MATRIX_PANEL_ROWS;
+        matrix_decode(weights, first + row, count, panel);
+        kernel()->dot_panel(panel, count, x, batch, weights->columns, y + row, y_stride);
+    }
+}

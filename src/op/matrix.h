@@ -47,6 +47,17 @@ matrix matrix_slice(const matrix *whole, size_t first, size_t rows);
 /* Decodes rows [first, first + rows) to out [rows, columns], exactly. */
 void matrix_decode(const matrix *weights, size_t first, size_t rows, float *out);
 
+/*
+ * y[b * y_stride + r] = canonical dot of row first + r and x[b], for r < rows, b < batch.
+ * x [batch, columns]; panel [MATRIX_PANEL_ROWS, columns] is overwritten.
+ */
+void matrix_dot(const matrix *weights, size_t first, size_t rows, const float *x, size_t batch,
+                float *y, size_t y_stride, float *panel);
+
+/* Rows that matrix_dot decodes at a time: few enough for a panel to stay in cache, enough to use a
+ * batch that is read again for each panel. */
+#define MATRIX_PANEL_ROWS 16
+
 /* Decodes n numbers that start at the given element of `data`; not for MXFP4. */
 void numbers_decode(number_format format, const uint8_t *data, size_t first, size_t n, float *out);
 

@@ -13,11 +13,8 @@
 #include "op/matrix.h"
 #include "op/parallel.h"
 
-/* Weight rows decoded at a time. */
-#define OP_PANEL_ROWS 16
-
 /* Floats of scratch that a thread needs for matrices of at most `columns` columns. */
-#define OP_PANEL_FLOATS(columns) (OP_PANEL_ROWS * (columns))
+#define OP_PANEL_FLOATS(columns) (MATRIX_PANEL_ROWS * (columns))
 
 /* Set to 1 by an operation that meets a number that is not finite. */
 typedef atomic_int op_alarm;

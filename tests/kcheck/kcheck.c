@@ -215,6 +215,53 @@ static void check_dot(const subject *s)
     }
 }
 
+/* The kernels that decode on the way equal decoding first, at the same level. */
+static void check_dot_rows(const subject *s)
+{
+    static const size_t lengths[] = {32, 64, 96, 2880, 1, 31, 33, 77};
+    const kernel_table *table = s->other == NULL ? s->plain : s->other;
+    for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++) {
+        for (size_t rows = 1; rows <= 9; rows++) {
+            size_t n = lengths[l];
+            guarded w = guard(rows * n * 2);
+            guarded codes = guard(rows * n / 2);
+            guarded scales = guard(rows * n / 32);
+            guarded x = guard(n * sizeof(float));
+            float *panel = malloc(rows * n * sizeof *panel);
+            float y[2][9];
+            uint8_t *ws = w.end_aligned;
+            fill_bytes(codes.end_aligned, rows * n / 2);
+            for (size_t i = 0; i < rows * n / 32; i++)
+                ((uint8_t *)scales.end_aligned)[i] = (uint8_t)(120 + i % 9);
+            fill_normal(x.end_aligned, n);
+            for (size_t i = 0; i < rows * n; i++) { /* valid both as BF16 and as F16 */
+                ws[2 * i] = (uint8_t)random_bits(seed, 3, drawn++);
+                ws[2 * i + 1] = (uint8_t)(0x38 + random_bits(seed, 3, drawn++) % 8);
+            }
+            table->decode_bf16(ws, rows * n, panel);
+            table->dot_panel(panel, rows, x.end_aligned, 1, n, y[0], 0);
+            table->dot_rows_bf16(ws, NULL, rows, x.end_aligned, n, y[1]);
+            check(same_bits(y[0], y[1], rows), "dot_rows_bf16", s->level, "bits", n);
+            table->decode_f16(ws, rows * n, panel);
+            table->dot_panel(panel, rows, x.end_aligned, 1, n, y[0], 0);
+            table->dot_rows_f16(ws, NULL, rows, x.end_aligned, n, y[1]);
+            check(same_bits(y[0], y[1], rows), "dot_rows_f16", s->level, "bits", n);
+            if (n % 32 == 0) {
+                table->decode_mxfp4(codes.end_aligned, scales.end_aligned, rows * n, panel);
+                table->dot_panel(panel, rows, x.end_aligned, 1, n, y[0], 0);
+                table->dot_rows_mxfp4(codes.end_aligned, scales.end_aligned, rows, x.end_aligned, n,
+                                      y[1]);
+                check(same_bits(y[0], y[1], rows), "dot_rows_mxfp4", s->level, "bits", n);
+            }
+            free(panel);
+            unguard(&w);
+            unguard(&codes);
+            unguard(&scales);
+            unguard(&x);
+        }
+    }
+}
+
 static void check_rms_norm(const subject *s)
 {
     static const size_t lengths[] = {1, 15, 16, 33, 64, 2880, 2881};
@@ -376,6 +423,7 @@ static void check_level(const subject *s)
     check_decode16(s);
     check_mxfp4(s);
     check_dot(s);
+    check_dot_rows(s);
     check_rms_norm(s);
     check_exp(s);
     check_elementwise(s);
@@ -424,6 +472,9 @@ static void bench_level(const kernel_table *table)
     BENCH("dot_panel x1", 2.0 * PANEL, "GFLOP/s", table->dot_panel(w, ROWS, x, 1, N, y, ROWS));
     BENCH("dot_panel x32", 2.0 * PANEL * BATCH, "GFLOP/s",
           table->dot_panel(w, ROWS, x, BATCH, N, y, ROWS));
+    BENCH("dot_rows_bf16", PANEL, "G numbers/s", table->dot_rows_bf16(bytes, NULL, ROWS, x, N, y));
+    BENCH("dot_rows_mxfp4", PANEL, "G numbers/s",
+          table->dot_rows_mxfp4(bytes, scales, ROWS, x, N, y));
     BENCH("attend_block", 4.0 * 64 * 64, "GFLOP/s",
           table->attend_block(x, w, w + 64 * 64, 64, 64, 0.125F, &max, &sum, out));
     BENCH("exp", N, "G numbers/s", table->exp(x, N, out));
