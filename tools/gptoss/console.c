@@ -41,7 +41,8 @@ int console_close(int status)
 bool console_stream(const char *bytes, size_t length)
 {
     errno = 0;
-    fwrite(bytes, 1, length, stdout);
+    if (length > 0)
+        fwrite(bytes, 1, length, stdout);
     return flush_output();
 }
 
