@@ -312,7 +312,8 @@ GPTOSS_API gptoss_status gptoss_executor_forward(gptoss_executor *executor, cons
 
 /*
  * Appends `count` tokens to a sequence in chunks. *logits becomes [vocab], those after the last
- * token, or is left alone when logits is NULL. `progress` may be NULL.
+ * token, or is left alone when logits is NULL. `progress` may be NULL; it is asked before each
+ * layer of each chunk, and an interrupted sequence keeps the chunks before.
  */
 GPTOSS_API gptoss_status gptoss_executor_feed(gptoss_executor *executor, gptoss_sequence *sequence,
                                               const uint32_t *tokens, size_t count,

@@ -133,6 +133,22 @@ gptoss_status gptoss_executor_forward(gptoss_executor *executor, const gptoss_ro
     return GPTOSS_OK;
 }
 
+/* How far a prompt has come, told layer by layer: a chunk can take many seconds. */
+typedef struct feed_progress {
+    gptoss_progress_fn progress;
+    void *user;
+    size_t done; /* tokens of earlier chunks */
+    size_t part; /* tokens of this one */
+    size_t total;
+    uint32_t layers;
+} feed_progress;
+
+static bool tell_layer(void *user, uint32_t layer)
+{
+    const feed_progress *p = user;
+    return p->progress(p->user, "prompt", p->done + p->part * layer / p->layers, p->total);
+}
+
 gptoss_status gptoss_executor_feed(gptoss_executor *executor, gptoss_sequence *sequence,
                                    const uint32_t *tokens, size_t count,
                                    gptoss_progress_fn progress, void *user, const float **logits,
@@ -140,20 +156,25 @@ gptoss_status gptoss_executor_feed(gptoss_executor *executor, gptoss_sequence *s
 {
     uint32_t chunk =
         executor->chunk < sequence->cache.chunk ? executor->chunk : sequence->cache.chunk;
-    gptoss_row *rows = executor->fed;
+    feed_progress told = {.progress = progress,
+                          .user = user,
+                          .total = count,
+                          .layers = gptoss_model_config(executor->model)->layers};
     gptoss_status status = GPTOSS_OK;
-    for (size_t done = 0; done < count && status == GPTOSS_OK;) {
-        size_t part = count - done < chunk ? count - done : chunk;
-        for (size_t i = 0; i < part; i++)
-            rows[i] = (gptoss_row){sequence, sequence->cache.length + (uint32_t)i, tokens[done + i],
-                                   logits != NULL && done + i + 1 == count};
-        if (progress != NULL && !progress(user, "prompt", done, count))
-            status = fail(error, GPTOSS_INTERRUPTED, "interrupted after %zu of %zu prompt tokens",
-                          done, count);
-        else
-            status = gptoss_executor_forward(executor, rows, part, logits, error);
-        done += part;
+    executor->options.on_layer = progress == NULL ? NULL : tell_layer;
+    executor->options.layer_user = &told;
+    for (; told.done < count && status == GPTOSS_OK; told.done += told.part) {
+        told.part = count - told.done < chunk ? count - told.done : chunk;
+        for (size_t i = 0; i < told.part; i++) {
+            size_t at = told.done + i;
+            executor->fed[i] = (gptoss_row){sequence, sequence->cache.length + (uint32_t)i,
+                                            tokens[at], logits != NULL && at + 1 == count};
+        }
+        status = gptoss_executor_forward(executor, executor->fed, told.part, logits, error);
+        if (status == GPTOSS_INTERRUPTED)
+            fail(error, status, "interrupted after %zu of %zu prompt tokens", told.done, count);
     }
+    executor->options.on_layer = NULL;
     if (status == GPTOSS_OK && progress != NULL)
         progress(user, "prompt", count, count);
     return status;

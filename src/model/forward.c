@@ -11,6 +11,7 @@ typedef struct batch {
     const forward_row *rows;
     workspace *space;
     size_t count;
+    atomic_bool abandoned;
 } batch;
 
 /* Cosines and sines of every row's position; they serve all layers. */
@@ -49,6 +50,17 @@ static void select_layer(const team *self, const batch *b, uint32_t layer)
     team_wait(self);
 }
 
+/* Whether the team goes on to this layer. Thread 0 asks, all get the same answer. */
+static bool goes_on(const team *self, batch *b, uint32_t layer)
+{
+    if (b->options->on_layer == NULL)
+        return true;
+    if (self->rank == 0 && !b->options->on_layer(b->options->layer_user, layer))
+        b->abandoned = true;
+    team_wait(self);
+    return !b->abandoned;
+}
+
 /* Final norm and unembedding of the rows that want logits, packed together. */
 static void unembed(const pass *p, const batch *b)
 {
@@ -76,7 +88,7 @@ static void unembed(const pass *p, const batch *b)
 /* The whole pass, run by every thread of the team. */
 static void run(const team *self, void *user)
 {
-    const batch *b = user;
+    batch *b = user;
     const gptoss_config *config = &b->model->config;
     workspace *space = b->space;
     pass p = {.self = self,
@@ -89,6 +101,8 @@ static void run(const team *self, void *user)
     op_embed(self, &b->model->weights.embedding, space->tokens, b->count, space->hidden);
     show(self, b, GPTOSS_STAGE_EMBEDDING, 0);
     for (uint32_t layer = 0; layer < config->layers; layer++) {
+        if (!goes_on(self, b, layer))
+            return;
         const layer_weights *bound = &b->model->weights.layers[layer];
         select_layer(self, b, layer);
         p.alarm = &space->alarms[(size_t)2 * layer];
@@ -127,7 +141,7 @@ static gptoss_status check_alarms(const gptoss_model *model, const workspace *sp
 gptoss_status forward(const gptoss_model *model, workspace *space, const forward_options *options,
                       const forward_row *rows, size_t count, gptoss_error *error)
 {
-    batch b = {model, options, rows, space, count};
+    batch b = {.model = model, .options = options, .rows = rows, .space = space, .count = count};
     for (size_t row = 0; row < count; row++) {
         space->tokens[row] = rows[row].token;
         space->positions[row] = rows[row].position;
@@ -136,5 +150,7 @@ gptoss_status forward(const gptoss_model *model, workspace *space, const forward
         space->alarms[place] = 0;
     space->route.rows = count;
     parallel_run(options->threads, run, &b);
+    if (b.abandoned)
+        return fail(error, GPTOSS_INTERRUPTED, "interrupted");
     return check_alarms(model, space, error);
 }

@@ -13,16 +13,22 @@ typedef struct forward_row {
     bool want_logits;
 } forward_row;
 
+/* Called before each layer; returns false to abandon the pass. */
+typedef bool (*forward_layer_fn)(void *user, uint32_t layer);
+
 typedef struct forward_options {
     uint32_t threads;
     gptoss_tap_fn tap; /* or NULL */
     void *tap_user;
+    forward_layer_fn on_layer; /* or NULL */
+    void *layer_user;
 } forward_options;
 
 /*
  * Runs `count` checked rows through the model. The caches hold their keys and values afterwards,
  * but their lengths are the caller's to advance. space->logits holds [rows that want them, vocab].
- * GPTOSS_NUMERIC names the layer and block behind which a value was not finite.
+ * GPTOSS_NUMERIC names the layer and block behind which a value was not finite; GPTOSS_INTERRUPTED
+ * means that on_layer said no.
  */
 gptoss_status forward(const gptoss_model *model, workspace *space, const forward_options *options,
                       const forward_row *rows, size_t count, gptoss_error *error);
