@@ -12,4 +12,10 @@ gptoss_status fail(gptoss_error *error, gptoss_status status, const char *format
 /* GPTOSS_MEMORY with "out of memory: <what> needs N bytes". */
 gptoss_status fail_memory(gptoss_error *error, const char *what, size_t bytes);
 
+#if defined(__clang_analyzer__) && !defined(BASE_STATUS_C)
+/* The analyzer sees one file at a time: this tells it that what fails is not GPTOSS_OK. */
+#define fail(error, status, ...)        (fail(error, status, __VA_ARGS__), (status))
+#define fail_memory(error, what, bytes) (fail_memory(error, what, bytes), GPTOSS_MEMORY)
+#endif
+
 #endif
