@@ -201,7 +201,8 @@ typedef struct gptoss_tokenizer gptoss_tokenizer;
 /*
  * Opens a tokenizer from `path`: a tokenizer.json, a .tiktoken file (o200k_base ranks; harmony's
  * special tokens are added), or a directory, in which and then above which tokenizer.json and
- * *.tiktoken are looked for.
+ * *.tiktoken are looked for. The merges and their order are the file's; the pre-tokenizer must be
+ * that of o200k, and whatever else would change the ids is refused (GPTOSS_UNSUPPORTED).
  */
 GPTOSS_API gptoss_status gptoss_tokenizer_open(const char *path, gptoss_tokenizer **out,
                                                gptoss_error *error);
@@ -222,8 +223,10 @@ GPTOSS_API bool gptoss_tokenizer_special(const gptoss_tokenizer *tokenizer, cons
                                          uint32_t *id);
 
 /*
- * Encodes `length` bytes. Special tokens written in the text stay text unless `specials` is true.
- * Invalid UTF-8 is encoded as U+FFFD, one for each maximal ill-formed part. *ids is allocated with
+ * Encodes `length` bytes. Special tokens written in the text stay text unless `specials` is true;
+ * tokens that a tokenizer.json adds without calling them special are found in any text. Takes
+ * O(n log n) time, and for one word without a break up to 40 bytes of memory per byte. Invalid
+ * UTF-8 is encoded as U+FFFD, one for each maximal ill-formed part. *ids is allocated with
  * malloc and is the caller's to free, also when *count is 0.
  */
 GPTOSS_API gptoss_status gptoss_tokenizer_encode(const gptoss_tokenizer *tokenizer,

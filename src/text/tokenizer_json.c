@@ -142,7 +142,7 @@ static bool read_listed_parts(json_source *source, size_t *length, merge *out)
 static bool read_merge(json_source *source)
 {
     json_pull *reader = &source->reader;
-    merge item;
+    merge item = {0};
     size_t length = 0;
     bool read = pull_peek(reader) == JSON_STRING ? read_joined_parts(source, &length, &item)
                                                  : read_listed_parts(source, &length, &item);

@@ -29,8 +29,8 @@ static void encode(const gptoss_tokenizer *tokenizer, const char *text, size_t l
         size_t part;
         const char *bytes = gptoss_tokenizer_bytes(tokenizer, ids[i], &part);
         FUZZ_CHECK(specials || !gptoss_tokenizer_is_special(tokenizer, ids[i]));
-        FUZZ_CHECK(bytes != NULL && part > 0 && part <= expected_length - at);
-        FUZZ_CHECK(memcmp(bytes, expected + at, part) == 0);
+        FUZZ_CHECK(bytes != NULL && part > 0 && part <= expected_length - at &&
+                   memcmp(bytes, expected + at, part) == 0);
         at += part;
     }
     FUZZ_CHECK(at == expected_length);

@@ -148,14 +148,21 @@ static inline void o200k_write_json(FILE *out, tokenizer_file *file)
     fputs("\n    ]\n  }\n}", out);
 }
 
+static inline void o200k_close(FILE *out, const char *path)
+{
+    int failed = ferror(out);
+    o200k_require(fclose(out) == 0 && !failed, path);
+}
+
 /* Inflates the ranks to `ranks_path` and writes tokenizer.json to `json_path`. */
 static inline void o200k_write_files(const char *ranks_path, const char *json_path)
 {
     size_t length;
     char *ranks = o200k_inflate("o200k_base.tiktoken.gz", &length);
     FILE *out = fopen(ranks_path, "wb");
-    o200k_require(out != NULL && fwrite(ranks, 1, length, out) == length && fclose(out) == 0,
-                  ranks_path);
+    o200k_require(out != NULL, ranks_path);
+    fwrite(ranks, 1, length, out);
+    o200k_close(out, ranks_path);
     tokenizer_file file;
     gptoss_status status = tiktoken_parse(ranks, length, "ranks", &file, NULL);
     if (status == GPTOSS_OK)
@@ -164,7 +171,7 @@ static inline void o200k_write_files(const char *ranks_path, const char *json_pa
     out = fopen(json_path, "wb");
     o200k_require(out != NULL, json_path);
     o200k_write_json(out, &file);
-    o200k_require(ferror(out) == 0 && fclose(out) == 0, json_path);
+    o200k_close(out, json_path);
     tokenizer_file_free(&file);
     free(ranks);
 }

@@ -93,11 +93,12 @@ static void check_pieces(const pretokenizer *rules, const char *engine)
 static void check_long(const pretokenizer *rules, const char *engine, const char *unit,
                        size_t repeats, const char *tail, size_t expected)
 {
-    size_t length = strlen(unit) * repeats + strlen(tail);
+    size_t period = strlen(unit);
+    size_t length = period * repeats + strlen(tail);
     char *text = malloc(length + 1);
-    for (size_t i = 0; i < repeats; i++)
-        memcpy(text + i * strlen(unit), unit, strlen(unit));
-    memcpy(text + repeats * strlen(unit), tail, strlen(tail) + 1);
+    for (size_t i = 0; i < period * repeats; i++)
+        text[i] = unit[i % period];
+    memcpy(text + period * repeats, tail, strlen(tail) + 1);
 
     gptoss_error error = {.message = ""};
     piece_walk *walk;
