@@ -225,7 +225,7 @@ GPTOSS_API bool gptoss_tokenizer_special(const gptoss_tokenizer *tokenizer, cons
 /*
  * Encodes `length` bytes. Special tokens written in the text stay text unless `specials` is true;
  * tokens that a tokenizer.json adds without calling them special are found in any text. Takes
- * O(n log n) time, and for one word without a break up to 40 bytes of memory per byte. Invalid
+ * O(n log n) time, and for one word without a break about 40 bytes of memory per byte. Invalid
  * UTF-8 is encoded as U+FFFD, one for each maximal ill-formed part. *ids is allocated with
  * malloc and is the caller's to free, also when *count is 0.
  */
