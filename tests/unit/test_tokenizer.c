@@ -1,4 +1,5 @@
 /* o200k from both of its files: known ids, golden strings, time, and that the two agree. */
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -128,31 +129,55 @@ static uint32_t read_u32(const char **at)
     return value;
 }
 
-/* The random strings of tools/reference/tokenizer_golden.py. */
-static void check_golden(const gptoss_tokenizer *tokenizer, const char *what)
-{
+/* The random strings of tools/reference/tokenizer_golden.py, inflated. */
+typedef struct golden {
+    const gptoss_tokenizer *tokenizer;
+    const char *data;
     size_t size;
-    char *data = o200k_inflate("strings.bin.gz", &size);
-    size_t strings = 0;
-    size_t differences = 0;
-    for (const char *at = data; at < data + size; strings++) {
+    size_t strings;
+    size_t differences;
+} golden;
+
+/* Encodes all strings; of type void *(void *) so that a thread can run it. */
+static void *compare_golden(void *user)
+{
+    golden *run = user;
+    for (const char *at = run->data; at < run->data + run->size; run->strings++) {
         size_t length = read_u32(&at);
         const char *text = at;
         at += length;
         size_t expected_count = read_u32(&at);
         const char *expected = at;
         at += 4 * expected_count;
-        if (strings == 0) /* the provenance */
+        if (run->strings == 0) /* the provenance */
             continue;
         uint32_t *ids = NULL;
         size_t count = 0;
-        gptoss_tokenizer_encode(tokenizer, text, length, false, &ids, &count, NULL);
+        gptoss_tokenizer_encode(run->tokenizer, text, length, false, &ids, &count, NULL);
         if (count != expected_count || memcmp(ids, expected, 4 * count) != 0)
-            differences++;
+            run->differences++;
         free(ids);
     }
-    CHECK(strings == 3001 && differences == 0, "%s: %zu of %zu strings differ", what, differences,
-          strings - 1);
+    return NULL;
+}
+
+/* On several threads that share the tokenizer. */
+static void check_golden(const gptoss_tokenizer *tokenizer, const char *what)
+{
+    enum { THREADS = 3 };
+    pthread_t threads[THREADS];
+    golden runs[THREADS];
+    size_t size;
+    char *data = o200k_inflate("strings.bin.gz", &size);
+    for (int i = 0; i < THREADS; i++) {
+        runs[i] = (golden){tokenizer, data, size, 0, 0};
+        CHECK(pthread_create(&threads[i], NULL, compare_golden, &runs[i]) == 0, "thread %d", i);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+        CHECK(runs[i].strings == 3001 && runs[i].differences == 0, "%s: %zu of %zu strings differ",
+              what, runs[i].differences, runs[i].strings - 1);
+    }
     free(data);
 }
 

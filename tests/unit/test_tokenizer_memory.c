@@ -17,6 +17,7 @@
 /* The sanitizers have their own malloc, other libraries of C have other names for theirs. */
 #if defined(__GLIBC__) && !SANITIZED
 
+/* NOLINTBEGIN(*-reserved-identifier,*-inconsistent-declaration-parameter-name): glibc's names */
 extern void *__libc_malloc(size_t bytes);
 extern void *__libc_calloc(size_t count, size_t bytes);
 extern void *__libc_realloc(void *old, size_t bytes);
@@ -58,6 +59,8 @@ void free(void *old)
     blocks_held -= old != NULL;
     __libc_free(old);
 }
+
+/* NOLINTEND(*-reserved-identifier,*-inconsistent-declaration-parameter-name) */
 
 /* Opens and encodes; what failed comes back. */
 static gptoss_status run_once(const char *path, gptoss_error *error)
