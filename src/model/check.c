@@ -41,7 +41,7 @@ static gptoss_status check_tensor(const gptoss_model *model, const tensor *t, bo
             return fail(error, GPTOSS_NUMERIC,
                         "%s: tensor %s: element %llu: expected a number, found %s",
                         checkpoint_file_path(model->files, t->file), t->name,
-                        (unsigned long long)(at / dtype_bytes(t->type) + bad),
+                        (unsigned long long)at / dtype_bytes(t->type) + bad,
                         scales ? "the scale 255 (NaN)" : "NaN or infinity");
     }
     *done += t->bytes;

@@ -63,22 +63,30 @@ static char *without_zeros(const char *text, size_t length)
     return copy;
 }
 
+/* Parses the file into *out; prints a sentence when that fails. */
+static int parse(const char *path, json_value **out)
+{
+    file_map map = {NULL, 0};
+    gptoss_error error = {GPTOSS_MEMORY, "no memory"};
+    gptoss_status status = file_map_open(path, &map, &error);
+    if (status == GPTOSS_OK && !is_utf8((const char *)map.data, map.size))
+        status = fail(&error, GPTOSS_FORMAT, "%s is not UTF-8", path);
+    char *text = status == GPTOSS_OK ? without_zeros((const char *)map.data, map.size) : NULL;
+    if (text != NULL)
+        status = json_parse(text, map.size, path, out, &error);
+    int good = text != NULL && status == GPTOSS_OK;
+    if (!good)
+        fprintf(stderr, "json_get: %s\n", error.message);
+    free(text);
+    file_map_close(&map);
+    return good;
+}
+
 int main(int argc, char **argv)
 {
-    json_value *document;
-    file_map map = {NULL, 0};
-    char *text = NULL;
-    gptoss_error error = {GPTOSS_MEMORY, "no memory"};
-    if (argc < 2 || file_map_open(argv[1], &map, &error) != GPTOSS_OK ||
-        (text = without_zeros((const char *)map.data, map.size)) == NULL ||
-        json_parse(text, map.size, argv[1], &document, &error) != GPTOSS_OK) {
-        fprintf(stderr, "json_get: %s\n", argc < 2 ? "expected a file" : error.message);
+    json_value *document = NULL;
+    if (argc < 2 || !parse(argv[1], &document))
         return 1;
-    }
-    if (!is_utf8((const char *)map.data, map.size)) {
-        fprintf(stderr, "json_get: %s is not UTF-8\n", argv[1]);
-        return 1;
-    }
     const json_value *value = document;
     for (int i = 2; i < argc && value != NULL; i++)
         value = step(value, argv[i]);
@@ -86,9 +94,6 @@ int main(int argc, char **argv)
         fprintf(stderr, "json_get: no such value\n");
     else
         print(value);
-    int status = value == NULL;
     json_free(document);
-    free(text);
-    file_map_close(&map);
-    return status;
+    return value == NULL;
 }

@@ -23,26 +23,26 @@ static long allocations;
 
 #if defined(__GLIBC__) && !SANITIZED
 #define COUNTS_ALLOCATIONS 1
-extern void *__libc_malloc(size_t bytes);
-extern void *__libc_calloc(size_t count, size_t bytes);
-extern void *__libc_realloc(void *old, size_t bytes);
+extern void *__libc_malloc(size_t size);
+extern void *__libc_calloc(size_t nmemb, size_t size);
+extern void *__libc_realloc(void *ptr, size_t size);
 
-void *malloc(size_t bytes)
+void *malloc(size_t size)
 {
     allocations++;
-    return __libc_malloc(bytes);
+    return __libc_malloc(size);
 }
 
-void *calloc(size_t count, size_t bytes)
+void *calloc(size_t nmemb, size_t size)
 {
     allocations++;
-    return __libc_calloc(count, bytes);
+    return __libc_calloc(nmemb, size);
 }
 
-void *realloc(void *old, size_t bytes)
+void *realloc(void *ptr, size_t size)
 {
     allocations++;
-    return __libc_realloc(old, bytes);
+    return __libc_realloc(ptr, size);
 }
 #else
 #define COUNTS_ALLOCATIONS 0
