@@ -261,10 +261,11 @@ typedef struct gptoss_executor gptoss_executor;
 
 typedef struct gptoss_executor_options {
     uint32_t threads; /* 0: the physical cores this process may use */
-    uint32_t chunk;   /* most rows of one forward pass; 0: GPTOSS_DEFAULT_CHUNK */
+    uint32_t chunk;   /* most rows of one forward pass, at most GPTOSS_MAX_CHUNK; 0: the default */
 } gptoss_executor_options;
 
 #define GPTOSS_DEFAULT_CHUNK 256
+#define GPTOSS_MAX_CHUNK     65536
 
 /* Work space and threads for forward passes over one model, which must outlive it. `options` may
  * be NULL. Forward passes allocate nothing. */

@@ -28,6 +28,9 @@ gptoss_status gptoss_executor_open(const gptoss_model *model,
     if (threads > PARALLEL_MAX_THREADS)
         return fail(error, GPTOSS_LIMIT, "%u threads: expected at most %d", threads,
                     PARALLEL_MAX_THREADS);
+    if (chunk > GPTOSS_MAX_CHUNK)
+        return fail(error, GPTOSS_LIMIT, "a chunk of %u rows: expected at most %d", chunk,
+                    GPTOSS_MAX_CHUNK);
     if (threads > parallel_limit())
         threads = parallel_limit();
 

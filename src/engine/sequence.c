@@ -12,6 +12,9 @@ gptoss_status gptoss_sequence_open(const gptoss_model *model, uint32_t context, 
     if (context > config->context)
         return fail(error, GPTOSS_LIMIT, "context %u: the model is made for at most %u positions",
                     context, config->context);
+    if (chunk > GPTOSS_MAX_CHUNK)
+        return fail(error, GPTOSS_LIMIT, "a chunk of %u rows: expected at most %d", chunk,
+                    GPTOSS_MAX_CHUNK);
     gptoss_sequence *sequence = calloc(1, sizeof *sequence);
     if (sequence == NULL)
         return fail_memory(error, "a sequence", sizeof *sequence);

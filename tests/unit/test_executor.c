@@ -217,6 +217,13 @@ static void check_refusals(void)
     CHECK(gptoss_sequence_open(model, context + 1, 0, &too_long, &error) == GPTOSS_LIMIT &&
               too_long == NULL,
           "a context beyond the model's");
+    CHECK(gptoss_sequence_open(model, 0, GPTOSS_MAX_CHUNK + 1, &too_long, &error) == GPTOSS_LIMIT,
+          "a chunk beyond the bound");
+    const gptoss_executor_options wrong[] = {{1, GPTOSS_MAX_CHUNK + 1}, {100000, 0}};
+    for (size_t i = 0; i < 2; i++)
+        CHECK(gptoss_executor_open(model, &wrong[i], &executor, &error) == GPTOSS_LIMIT &&
+                  executor == NULL,
+              "options %zu", i);
 }
 
 static void check_allocations(void)
