@@ -269,8 +269,11 @@ static bool has_any(const json_value *object, const char *const *keys)
 static bool is_transformers(const json_value *object)
 {
     static const char *const keys[] = {
-        "model_type",          "architectures", "max_position_embeddings", "num_local_experts",
-        "num_experts_per_tok", "rms_norm_eps",  "transformers_version",    NULL};
+        "model_type",          "architectures",        "max_position_embeddings",
+        "num_local_experts",   "num_experts_per_tok",  "rms_norm_eps",
+        "rope_scaling",        "rope_parameters",      "layer_types",
+        "attention_bias",      "tie_word_embeddings",  "eos_token_id",
+        "quantization_config", "transformers_version", NULL};
     return has_any(object, keys);
 }
 

@@ -184,6 +184,8 @@ static const struct {
     {"{\"architectures\":[\"GptOssForSequenceClassification\"]}", GPTOSS_UNSUPPORTED,
      "C: architectures should be [\"GptOssForCausalLM\"] but begins with "
      "\"GptOssForSequenceClassification\""},
+    {OPENAI("\"rope_scaling\":{\"rope_type\":\"default\"}"), GPTOSS_FORMAT,
+     "C: neither model_type nor architectures says which model this is"},
     {"{\"rms_norm_eps\":1e-5}", GPTOSS_FORMAT,
      "C: neither model_type nor architectures says which model this is"},
     {HF("\"quantization_config\":{\"quant_method\":\"gptq\"}"), GPTOSS_UNSUPPORTED,
