@@ -84,6 +84,8 @@ static const struct {
 } refused[] = {
     {"{" TENSOR("t", "F4", "[2]", "0", "1") "}", 1, GPTOSS_UNSUPPORTED,
      "F: tensor \"t\" has dtype \"F4\", which is not supported"},
+    {"{" TENSOR("\\u001b[31mred", "F4", "[2]", "0", "1") "}", 1, GPTOSS_UNSUPPORTED,
+     "tensor \"?[31mred\" has dtype"},
     {"{" TENSOR("t", "bf16", "[2]", "0", "4") "}", 4, GPTOSS_UNSUPPORTED, "dtype \"bf16\""},
     {"{\"t\":{\"dtype\":7,\"shape\":[1],\"data_offsets\":[0,1]}}", 1, GPTOSS_FORMAT,
      "the dtype of tensor \"t\" is not a string"},
