@@ -147,6 +147,22 @@ run "${generate[@]}" -p a -c 1000000
 expect_status 2
 expect_line err '^gptoss generate: --ctx-size: the model is made for at most [0-9]+ positions, found 1000000$'
 
+# Memory is foreseen: 590 KB of cache for each of a million tokens. All its tokens are end tokens.
+"$make_checkpoint" -o wide --preset tiny --layers 36 --heads 64 --kv-heads 64 --head-dim 64 \
+    --vocab 16 --rope-original 32768 --rope-factor 32 --context 1048576 >/dev/null
+printf '{"eos_token_id": [%s]}' "$(seq -s , 0 15)" >wide/generation_config.json
+run generate -m wide --ids 1 -c 1048576
+expect_status 1
+expect_out ''
+expect_line err '^gptoss: not enough memory for a context of 1048576 tokens: the cache takes [0-9.]+ GiB and the work space [0-9.]+ .iB, [0-9.]+ .iB is available; a smaller -c or --chunk takes less$'
+run generate -m wide --ids 1 --json
+expect_status 0
+expect_json out token stop
+expect_line err '^gptoss: context reduced from 1048576 to [0-9]+ tokens: [0-9.]+ .iB of memory is available$'
+run generate -m wide --ids 1 -n 5 --json
+expect_status 0
+expect "five tokens fit" bash -c '! grep -q reduced err'
+
 # Mistakes.
 run "${generate[@]}" -p ''
 expect_status 2
