@@ -59,6 +59,7 @@ static const option_row options[] = {
     {"shard-size", KIND_U64, REQUEST(shard_size), "bytes of a file, about"},
     {"no-index", KIND_FLAG, REQUEST(no_index), "no index beside several files"},
     {"sparse", KIND_FLAG, REQUEST(sparse), "headers only; the weights are holes"},
+    {"unaligned", KIND_FLAG, REQUEST(unaligned), "tensors begin at odd offsets"},
     {"help", KIND_SPECIAL, 0, "this"},
 };
 #define OPTION_COUNT (sizeof options / sizeof *options)

@@ -48,6 +48,7 @@ typedef struct request {
     uint64_t shard_size; /* bytes of tensors in a file, about; 0: one file */
     bool sparse;         /* headers only, the weights are holes that read as zero */
     bool no_index;       /* no index file beside several shards */
+    bool unaligned;      /* tensors begin at odd addresses, which the format allows */
     const char *directory;
 } request;
 

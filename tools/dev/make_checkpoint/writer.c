@@ -168,8 +168,9 @@ static int write_tensor(int file, uint64_t base, const planned_tensor *tensor)
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-/* The JSON header of a file, padded so that the tensors begin at a multiple of 8. */
-static char *header_text(const plan *tensors, uint32_t file, size_t *length, uint64_t *data_bytes)
+/* The JSON header of a file, padded so that the tensors begin at a multiple of 8, or one behind. */
+static char *header_text(const plan *tensors, uint32_t file, bool unaligned, size_t *length,
+                         uint64_t *data_bytes)
 {
     char *text = NULL;
     FILE *out = open_memstream(&text, length);
@@ -188,7 +189,7 @@ static char *header_text(const plan *tensors, uint32_t file, size_t *length, uin
         fprintf(out, "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}", t->offset, *data_bytes);
     }
     fprintf(out, "}");
-    while (ftell(out) % 8 != 0)
+    while (ftell(out) % 8 != unaligned)
         fputc(' ', out);
     if (fclose(out) != 0) {
         free(text);
@@ -215,7 +216,7 @@ static bool write_file(const request *wanted, const plan *tensors, uint32_t file
     snprintf(path, sizeof path, "%s/%s", wanted->directory, name);
     size_t length;
     uint64_t data_bytes;
-    char *header = header_text(tensors, file, &length, &data_bytes);
+    char *header = header_text(tensors, file, wanted->unaligned, &length, &data_bytes);
     if (!header)
         return complain("make the header of", path);
 
