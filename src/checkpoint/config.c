@@ -85,7 +85,7 @@ static void read_layer_types(config_reader *in, gptoss_config *config)
     }
     if (!json_is_array(types) || json_count(types) != config->layers) {
         char expected[64];
-        snprintf(expected, sizeof expected, "an array of %u, one per layer", config->layers);
+        snprintf(expected, sizeof expected, "an array of %u (one per layer)", config->layers);
         config_mismatch(in, "layer_types", types, expected);
         return;
     }

@@ -18,7 +18,7 @@ int fuzz_judge(gptoss_status status, const gptoss_error *error)
     return 0;
 }
 
-_Noreturn void fuzz_abort(const char *file, int line, const char *condition)
+void fuzz_abort(const char *file, int line, const char *condition)
 {
     fprintf(stderr, "%s:%d: broken promise: %s\n", file, line, condition);
     abort();

@@ -24,7 +24,7 @@ int fuzz_judge(gptoss_status status, const gptoss_error *error);
         if (!(condition))                                                                          \
             fuzz_abort(__FILE__, __LINE__, #condition);                                            \
     } while (0)
-_Noreturn void fuzz_abort(const char *file, int line, const char *condition);
+void fuzz_abort(const char *file, int line, const char *condition) __attribute__((noreturn));
 
 /* How the last input ended. */
 gptoss_status fuzz_last_status(void);

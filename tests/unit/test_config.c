@@ -221,7 +221,7 @@ static const struct {
      "C: tie_word_embeddings should be true or false but is 1"},
     {HF("\"model_type\":7"), GPTOSS_FORMAT, "C: model_type should be a string but is 7"},
     {HF("\"layer_types\":[\"full_attention\"]"), GPTOSS_FORMAT,
-     "C: layer_types should be an array of 36, one per layer but is an array of 1"},
+     "C: layer_types should be an array of 36 (one per layer) but is an array of 1"},
     {HF("\"num_hidden_layers\":1,\"layer_types\":[\"chunked_attention\"]"), GPTOSS_FORMAT,
      "C: layer_types should be full_attention or sliding_attention but is \"chunked_attention\""},
     {HF("\"num_hidden_layers\":1,\"layer_types\":[1]"), GPTOSS_FORMAT, "but is 1"},
