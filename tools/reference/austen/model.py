@@ -1,8 +1,8 @@
 """The official class as parameter store, and a faster training forward over the same parameters.
 
 transformers' eager forward materialises T x T scores in sliding layers too and walks the experts
-with index_add; on two CPU cores that halves the number of tokens seen. `TrainingForward` computes
-the same function blockwise and adds dropout. `check` compares both and runs before each training.
+with index_add. `TrainingForward` computes the same function blockwise, with the tokens sorted by
+expert, and with dropout. `check` compares both and runs before each training.
 """
 
 import torch
@@ -68,21 +68,24 @@ class TrainingForward:
             self.tables[length] = (angle.cos() * self.rope_scale, angle.sin() * self.rope_scale)
         return self.tables[length]
 
-    def logits(self, w: dict, ids: torch.Tensor, dropout: float = 0.0) -> tuple:
-        """Returns (logits [B*T, V], load-balancing loss); `w` maps parameter names to tensors."""
+    def logits(self, w: dict, ids: torch.Tensor, drop=lambda x: x) -> tuple:
+        """Returns (logits [B*T, V], load-balancing loss).
+
+        `w` maps parameter names to tensors; `drop` is applied to what enters the residual stream.
+        """
         eps = self.config.rms_norm_eps
         batch, length = ids.shape
         x = F.embedding(ids.reshape(-1), w["model.embed_tokens.weight"])
-        x = cheap_dropout(x, dropout)
+        x = drop(x)
         balance = x.new_zeros(())
         for i, layer_type in enumerate(self.config.layer_types):
             p = {n: w[f"model.layers.{i}.{n}"] for n in LAYER_NAMES}
             window = self.config.sliding_window if "sliding" in layer_type else length
             t = F.rms_norm(x, x.shape[-1:], p["input_layernorm.weight"], eps)
-            x = x + cheap_dropout(self.attention(p, t, batch, window), dropout)
+            x = x + drop(self.attention(p, t, batch, window))
             t = F.rms_norm(x, x.shape[-1:], p["post_attention_layernorm.weight"], eps)
             out, layer_balance = self.mixture(p, t)
-            x = x + cheap_dropout(out, dropout)
+            x = x + drop(out)
             balance = balance + layer_balance
         x = F.rms_norm(x, x.shape[-1:], w["model.norm.weight"], eps)
         return x @ w["lm_head.weight"].T, balance / len(self.config.layer_types)
@@ -101,7 +104,8 @@ class TrainingForward:
                 y = torch.cat((a * cos - b * sin, b * cos + a * sin), -1)
             return y
 
-        q = (heads("q_proj", True) * dim**-0.5).view(batch, c.num_key_value_heads, groups, length, dim)
+        q = heads("q_proj", True) * dim**-0.5
+        q = q.view(batch, c.num_key_value_heads, groups, length, dim)
         k, v = heads("k_proj", True).transpose(2, 3), heads("v_proj", False)
         sinks = p["self_attn.sinks"].view(1, c.num_key_value_heads, groups, 1, 1)
         outputs = []
@@ -197,13 +201,18 @@ def visible(start: int, stop: int, first: int, window: int) -> torch.Tensor:
     return torch.zeros(hidden.shape).masked_fill_(hidden, -torch.inf)
 
 
-def cheap_dropout(x: torch.Tensor, p: float) -> torch.Tensor:
-    """Dropout with one random byte per value, eight values per draw (p in steps of 1/256)."""
-    if p == 0:
-        return x
-    draw = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), 2**63 - 1)
-    keep = (draw.view(torch.uint8)[: x.numel()] >= round(256 * p)).view(x.shape)
-    return x * (keep.to(x.dtype) / (1 - round(256 * p) / 256))
+class Dropout:
+    """One random byte per value, eight values per draw: p in steps of 1/256, and cheap."""
+
+    def __init__(self, p: float, seed: int):
+        self.below = round(256 * p)
+        self.random = torch.Generator().manual_seed(seed)
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        draw = torch.empty((x.numel() + 7) // 8, dtype=torch.int64)
+        draw.random_(-(2**63), 2**63 - 1, generator=self.random)
+        keep = (draw.view(torch.uint8)[: x.numel()] >= self.below).view(x.shape)
+        return x * keep.to(x.dtype).mul_(256 / (256 - self.below))
 
 
 LAYER_NAMES = [

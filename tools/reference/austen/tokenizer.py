@@ -62,7 +62,9 @@ def _assemble(model: models.BPE) -> Tokenizer:
 def write_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
     """Writes tokenizer.json, tokenizer_config.json and special_tokens_map.json."""
     tokenizer.save(str(folder / "tokenizer.json"))
-    named = {"bos_token": "<|startoftext|>", "eos_token": "<|return|>", "pad_token": "<|endoftext|>"}
+    named = {
+        "bos_token": "<|startoftext|>", "eos_token": "<|return|>", "pad_token": "<|endoftext|>",
+    }  # fmt: skip
     added = {
         str(tokenizer.token_to_id(s)): {
             "content": s, "lstrip": False, "normalized": False, "rstrip": False,
