@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "console.h"
@@ -133,6 +134,17 @@ static gptoss_status run_request(generation *state, const input_ids *prompt,
 
 /* ---- after ----------------------------------------------------------------------------------- */
 
+/* Ends the text's last line where what follows on standard error would be glued to it. */
+static void end_text(const gptoss_tokenizer *tokenizer)
+{
+    struct stat out, error;
+    if (isatty(STDOUT_FILENO) || tokenizer == NULL)
+        console_stream("\n", 1);
+    else if (fstat(STDOUT_FILENO, &out) == 0 && fstat(STDERR_FILENO, &error) == 0 &&
+             out.st_dev == error.st_dev && out.st_ino == error.st_ino)
+        fputc('\n', stderr);
+}
+
 /* Prints the rest of what was asked for. */
 static void report(const generation *state, const input_ids *prompt,
                    const gptoss_sampling *sampling, const gptoss_result *result)
@@ -142,8 +154,7 @@ static void report(const generation *state, const input_ids *prompt,
     if (given->json) {
         record_print_json(state->kept, tokenizer, prompt, sampling, result);
     } else {
-        if (isatty(STDOUT_FILENO) || tokenizer == NULL)
-            console_stream("\n", 1);
+        end_text(tokenizer);
         if (given->given[FLAG_LOGPROBS])
             record_print_logprobs(state->kept, tokenizer);
     }
