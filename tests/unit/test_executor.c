@@ -3,52 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "allocations.h"
 #include "check.h"
 #include "gptoss.h"
 
 #define CHECKPOINT GPTOSS_SOURCE_DIR "/tests/golden/published/hf-mxfp4"
 
-/* ---- counting allocations, where the sanitizers have not taken malloc's place ------------------
- */
-
-static long allocations;
-
-#if defined(__has_feature)
-#define SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#else
-#define SANITIZED 0
-#endif
-
-#if defined(__GLIBC__) && !SANITIZED
-#define COUNTS_ALLOCATIONS 1
-extern void *__libc_malloc(size_t size);
-extern void *__libc_calloc(size_t nmemb, size_t size);
-extern void *__libc_realloc(void *ptr, size_t size);
-
-void *malloc(size_t size)
-{
-    allocations++;
-    return __libc_malloc(size);
-}
-
-void *calloc(size_t nmemb, size_t size)
-{
-    allocations++;
-    return __libc_calloc(nmemb, size);
-}
-
-void *realloc(void *ptr, size_t size)
-{
-    allocations++;
-    return __libc_realloc(ptr, size);
-}
-#else
-#define COUNTS_ALLOCATIONS 0
-#endif
-
-/* ---- a model, two sequences -------------------------------------------------------------------
+/* ---- a model, two sequences ------------------------------------------------------------------- */
  */
 
 enum { LENGTH = 90, CHUNK = 16 };
@@ -235,7 +196,7 @@ static void check_allocations(void)
     CHECK(gptoss_executor_feed(executor, sequence, tokens, 1, NULL, NULL, &logits, NULL) ==
               GPTOSS_OK,
           "the first pass");
-    long before = allocations;
+    long before = allocations.made;
     CHECK(gptoss_executor_feed(executor, sequence, tokens, 40, NULL, NULL, &logits, NULL) ==
               GPTOSS_OK,
           "a prompt");
@@ -243,8 +204,9 @@ static void check_allocations(void)
         CHECK(gptoss_executor_feed(executor, sequence, tokens, 1, NULL, NULL, &logits, NULL) ==
                   GPTOSS_OK,
               "a token");
-    CHECK(allocations == before, "%ld allocations in forward passes", allocations - before);
-    CHECK(!COUNTS_ALLOCATIONS || before > 0, "allocations are counted");
+    CHECK(allocations.made == before, "%ld allocations in forward passes",
+          allocations.made - before);
+    CHECK(!ALLOCATIONS_COUNTED || before > 0, "allocations are counted");
     gptoss_sequence_close(sequence);
     gptoss_executor_close(executor);
 }

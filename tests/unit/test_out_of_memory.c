@@ -3,88 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "allocations.h"
 #include "check.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/config.h"
 #include "gptoss.h"
 
 #define MODEL     GPTOSS_SOURCE_DIR "/tests/golden/published/hf-mxfp4"
-#define TOKENIZER GPTOSS_SOURCE_DIR "/tests/fuzz/corpus/tokenizer/good_pairs.json"
-
-/* ---- failing allocations, where the sanitizers have not taken malloc's place ------------------
- */
-
-#if defined(__has_feature)
-#define SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#else
-#define SANITIZED 0
-#endif
-
-static long allocated; /* blocks in use */
-static long until;     /* how many more allocations succeed; negative: all */
-static bool for_ever;  /* all that follow the first failure fail too */
-static bool failed;
-
-#if defined(__GLIBC__) && !SANITIZED
-#define CAN_FAIL 1
-/* NOLINTBEGIN(bugprone-reserved-identifier,readability-inconsistent-declaration-parameter-name):
- * their names are glibc's */
-extern void *__libc_malloc(size_t size);
-extern void *__libc_calloc(size_t count, size_t size);
-extern void *__libc_realloc(void *block, size_t size);
-extern void *__libc_memalign(size_t alignment, size_t size);
-extern void __libc_free(void *block);
-
-static bool fails(void)
-{
-    if (until < 0 || (until > 0 && until-- > 0))
-        return false;
-    until = for_ever ? 0 : -1;
-    failed = true;
-    return true;
-}
-
-static void *counted(void *block)
-{
-    allocated += block != NULL;
-    return block;
-}
-
-void *malloc(size_t size)
-{
-    return fails() ? NULL : counted(__libc_malloc(size));
-}
-
-void *calloc(size_t count, size_t size)
-{
-    return fails() ? NULL : counted(__libc_calloc(count, size));
-}
-
-void *realloc(void *block, size_t size)
-{
-    if (fails())
-        return NULL;
-    void *moved = __libc_realloc(block, size);
-    allocated += block == NULL && moved != NULL;
-    return moved;
-}
-
-void *aligned_alloc(size_t alignment, size_t size)
-{
-    return fails() ? NULL : counted(__libc_memalign(alignment, size));
-}
-
-void free(void *block)
-{
-    allocated -= block != NULL;
-    __libc_free(block);
-}
-/* NOLINTEND(bugprone-reserved-identifier,readability-inconsistent-declaration-parameter-name) */
-#else
-#define CAN_FAIL 0
-#endif
+#define TOKENIZER GPTOSS_SOURCE_DIR "/tests/fuzz/corpus/tokenizer/"
 
 /* ---- what is opened, and closed again when that worked ----------------------------------------
  */
@@ -125,19 +51,36 @@ static gptoss_status use_model(gptoss_error *error)
     return status;
 }
 
-static gptoss_status use_tokenizer(gptoss_error *error)
+static gptoss_status use_tokenizer(const char *path, gptoss_error *error)
 {
+    static const char text[] = "hello <|start|> \xff the token's\u00a0type \U0001f600 hellhello";
     gptoss_tokenizer *tokenizer = NULL;
     uint32_t *ids = NULL;
-    size_t count;
-    gptoss_status status = gptoss_tokenizer_open(TOKENIZER, &tokenizer, error);
+    size_t count = 0;
+    gptoss_status status = gptoss_tokenizer_open(path, &tokenizer, error);
     CHECK((status == GPTOSS_OK) == (tokenizer != NULL), "status %d", status);
-    if (status == GPTOSS_OK)
-        status =
-            gptoss_tokenizer_encode(tokenizer, "Hello \xff world", 13, true, &ids, &count, error);
+    if (status != GPTOSS_OK)
+        return status;
+    status = gptoss_tokenizer_encode(tokenizer, text, strlen(text), true, &ids, &count, error);
+    CHECK(status == GPTOSS_OK ? ids != NULL : ids == NULL && count == 0, "status %d", status);
     free(ids);
     gptoss_tokenizer_close(tokenizer);
     return status;
+}
+
+static gptoss_status use_merge_pairs(gptoss_error *error)
+{
+    return use_tokenizer(TOKENIZER "good_pairs.json", error);
+}
+
+static gptoss_status use_merge_strings(gptoss_error *error)
+{
+    return use_tokenizer(TOKENIZER "good_strings.json", error);
+}
+
+static gptoss_status use_sorted_merges(gptoss_error *error)
+{
+    return use_tokenizer(TOKENIZER "good_sorted.json", error);
 }
 
 static const struct {
@@ -148,40 +91,43 @@ static const struct {
     {"a file of weights", use_file},
     {"a configuration", use_config},
     {"a model and a sequence", use_model},
-    {"a tokenizer", use_tokenizer},
+    {"a tokenizer with merges as pairs", use_merge_pairs},
+    {"a tokenizer with merges as strings", use_merge_strings},
+    {"a tokenizer with merges in the order of ids", use_sorted_merges},
 };
 
 /* Runs with the allocation number `n` failing; returns whether there were so many. */
 static bool run(size_t subject, long n)
 {
     gptoss_error error = {0};
-    long before = allocated;
-    failed = false;
-    until = n;
+    long before = allocations.held;
+    allocations.failed = false;
+    allocations.until = n;
     gptoss_status status = subjects[subject].use(&error);
-    until = -1;
-    CHECK(allocated == before, "%s: %ld blocks left behind by allocation %ld (status %d: %s)",
-          subjects[subject].name, allocated - before, n, status, error.message);
-    CHECK(failed || status == GPTOSS_OK, "%s: %s", subjects[subject].name, error.message);
+    allocations.until = -1;
+    CHECK(allocations.held == before,
+          "%s: %ld blocks left behind by allocation %ld (status %d: %s)", subjects[subject].name,
+          allocations.held - before, n, status, error.message);
+    CHECK(allocations.failed || status == GPTOSS_OK, "%s: %s", subjects[subject].name,
+          error.message);
     CHECK(status == GPTOSS_OK || (error.status == status && error.message[0] != '\0'),
           "%s: no sentence", subjects[subject].name);
-    return failed;
+    return allocations.failed;
 }
 
 int main(void)
 {
     size_t count = sizeof subjects / sizeof *subjects;
     for (size_t i = 0; i < count; i++) {
-        long most = CAN_FAIL ? 1000000 : 1;
-        until = -1;
         subjects[i].use(NULL); /* what is allocated once and kept is allocated now */
         for (int mode = 0; mode < 2; mode++) {
             long n = 0;
-            for_ever = mode == 1;
-            while (n < most && run(i, n))
+            allocations.for_ever = mode == 1;
+            while (run(i, n))
                 n++;
+            CHECK(!ALLOCATIONS_COUNTED || n > 0, "%s allocates nothing", subjects[i].name);
             printf("%s: %ld allocations failed %s\n", subjects[i].name, n,
-                   for_ever ? "with all after them" : "one at a time");
+                   allocations.for_ever ? "with all after them" : "one at a time");
         }
     }
     return test_result();
