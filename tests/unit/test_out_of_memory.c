@@ -12,8 +12,7 @@
 #define MODEL     GPTOSS_SOURCE_DIR "/tests/golden/published/hf-mxfp4"
 #define TOKENIZER GPTOSS_SOURCE_DIR "/tests/fuzz/corpus/tokenizer/"
 
-/* ---- what is opened, and closed again when that worked ----------------------------------------
- */
+/* ---- what is opened, and closed again when that worked --------------------------------------- */
 
 static gptoss_status use_checkpoint(gptoss_error *error)
 {

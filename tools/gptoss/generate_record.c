@@ -7,8 +7,7 @@
 #include "console.h"
 #include "json_writer.h"
 
-/* ---- keeping ----------------------------------------------------------------------------------
- */
+/* ---- keeping --------------------------------------------------------------------------------- */
 
 /* Makes room for `more` elements behind `count` of them. */
 static void *grow(void *block, size_t count, size_t more, size_t *room, size_t size)
@@ -56,8 +55,7 @@ static size_t top_start(const record *kept, size_t index)
     return index > 0 ? kept->top_ends[index - 1] : 0;
 }
 
-/* ---- JSON -------------------------------------------------------------------------------------
- */
+/* ---- JSON ------------------------------------------------------------------------------------ */
 
 /* {"id", "text", "bytes", "logprob"}, left open. `bytes` tell what the text of a token that ends
  * within a character cannot. */
@@ -141,8 +139,7 @@ void record_print_json(const record *kept, const gptoss_tokenizer *tokenizer,
     putchar('\n');
 }
 
-/* ---- text -------------------------------------------------------------------------------------
- */
+/* ---- text ------------------------------------------------------------------------------------ */
 
 /* `id text logprob`, the text as a JSON string. */
 static void print_choice(const gptoss_tokenizer *tokenizer, const gptoss_choice *choice)

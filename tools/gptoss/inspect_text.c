@@ -6,8 +6,7 @@
 #include "console.h"
 #include "inspect.h"
 
-/* ---- lines ------------------------------------------------------------------------------------
- */
+/* ---- lines ----------------------------------------------------------------------------------- */
 
 static void print_heading(const char *text)
 {
@@ -33,8 +32,7 @@ static void print_part(const char *name, uint64_t bytes, uint64_t whole)
     printf("  %-20s %12s  %5.1f %%\n", name, format_bytes(bytes, text), percent);
 }
 
-/* ---- sections ---------------------------------------------------------------------------------
- */
+/* ---- sections -------------------------------------------------------------------------------- */
 
 static void print_architecture(const gptoss_config *config)
 {

@@ -42,8 +42,7 @@ static double score_standard_error(const score *of)
     return sqrt(fmax(variance, 0.0) / count);
 }
 
-/* ---- windows ----------------------------------------------------------------------------------
- */
+/* ---- windows --------------------------------------------------------------------------------- */
 
 /*
  *   ids      0 1 2 3 4 5 6 7 8 9
@@ -116,8 +115,7 @@ static int score_text(session *opened, const options *given, const input_ids *te
     return status == GPTOSS_OK ? EXIT_GOOD : console_error(&error);
 }
 
-/* ---- the command ------------------------------------------------------------------------------
- */
+/* ---- the command ----------------------------------------------------------------------------- */
 
 static void report(const options *given, const score *total, double seconds)
 {

@@ -10,8 +10,7 @@
 #include "json_writer.h"
 #include "session.h"
 
-/* ---- finding the tokenizer --------------------------------------------------------------------
- */
+/* ---- finding the tokenizer ------------------------------------------------------------------- */
 
 /* A directory without weights is good enough; a hub name or a weight file is resolved by opening
  * the checkpoint. */
@@ -32,8 +31,7 @@ static int open_tokenizer(session *of, const options *given)
     return status == EXIT_GOOD ? session_open_tokenizer(of, given, true) : status;
 }
 
-/* ---- ids to text ------------------------------------------------------------------------------
- */
+/* ---- ids to text ----------------------------------------------------------------------------- */
 
 /* The ids to decode: of --ids, or else of a file. */
 static int ids_to_decode(const options *given, input_ids *out)
@@ -67,8 +65,7 @@ static int decode(const gptoss_tokenizer *tokenizer, const options *given)
     return status;
 }
 
-/* ---- text to ids ------------------------------------------------------------------------------
- */
+/* ---- text to ids ----------------------------------------------------------------------------- */
 
 /* Prints a token's bytes in quotes, with everything that is not printable ASCII or UTF-8 escaped.
  */
