@@ -10,7 +10,6 @@
 #define CHECKPOINT GPTOSS_SOURCE_DIR "/tests/golden/published/hf-mxfp4"
 
 /* ---- a model, two sequences ------------------------------------------------------------------ */
- */
 
 enum { LENGTH = 90, CHUNK = 16 };
 
