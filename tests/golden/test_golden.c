@@ -181,22 +181,27 @@ static void compare_bits(const outcome *a, const outcome *b, const char *what)
     CHECK(memcmp(a->logits, b->logits, logits * sizeof *a->logits) == 0, "%s changes logits", what);
 }
 
-/* Other chunks and threads than those of `whole`. */
+static void check_way(const gptoss_model *model, const truth *t, const outcome *whole,
+                      const char *what, uint32_t chunk, uint32_t threads)
+{
+    char change[PATH_ROOM + 64];
+    outcome other;
+    snprintf(change, sizeof change, "%s: %u threads, chunks of %u,", what, threads, chunk);
+    if (run(model, t, chunk, threads, &other))
+        compare_bits(whole, &other, change);
+    outcome_free(&other);
+}
+
+/* Other chunks and threads than those of `whole`. A sliding layer's ring has room for
+ * window and chunk, rounded up: of so many chunks, some fill it to the last slot. */
 static void check_invariance(const gptoss_model *model, const truth *t, const outcome *whole,
                              const char *what)
 {
-    const struct {
-        uint32_t chunk, threads;
-    } ways[] = {{1, 1}, {7, 1}, {1, 2}, {7, 3}, {(uint32_t)t->count, 2}};
-    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
-        char change[PATH_ROOM + 64];
-        snprintf(change, sizeof change, "%s: %u threads, chunks of %u,", what, ways[i].threads,
-                 ways[i].chunk);
-        outcome other;
-        if (run(model, t, ways[i].chunk, ways[i].threads, &other))
-            compare_bits(whole, &other, change);
-        outcome_free(&other);
-    }
+    for (uint32_t chunk = 1; chunk <= 40; chunk++)
+        check_way(model, t, whole, what, chunk, 1);
+    check_way(model, t, whole, what, 1, 2);
+    check_way(model, t, whole, what, 7, 3);
+    check_way(model, t, whole, what, (uint32_t)t->count, 2);
 }
 
 static void check_layout(const golden_case *c, const char *layout, const truth *t, outcome *out)

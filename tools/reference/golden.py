@@ -24,8 +24,8 @@ GOLDEN = pathlib.Path(__file__).resolve().parents[2] / "tests" / "golden"
 # "published": what the released models have, small: alternating layers, several query heads per kv
 # head (and not as many as there are kv heads), experts in MXFP4.
 # "uneven": what only a Hugging Face config can say, with sizes that fill no vector and no MXFP4
-# group: two full layers in a row, YaRN's bounds rounded, all experts taken, a low clamp; and every
-# tensor lies at an odd address.
+# group: two full layers in a row, YaRN's bounds rounded, all experts taken, a low clamp; every tensor
+# lies at an odd address, and the prompt goes round the ring of a sliding layer several times.
 CASES = {
     "published": {
         "layouts": ["original", "hf-mxfp4", "hf"],
@@ -36,9 +36,9 @@ CASES = {
     },
     "uneven": {
         "layouts": ["hf"],
-        "tokens": 31,
+        "tokens": 200,
         "options": "--layers 4 --hidden 40 --intermediate 24 --vocab 131 --heads 3 --kv-heads 3 "
-        "--head-dim 10 --experts 3 --top-k 3 --window 5 --layer-types sffs --rope-original 32 "
+        "--head-dim 10 --experts 3 --top-k 3 --window 33 --layer-types sffs --rope-original 64 "
         "--rope-beta-fast 2.5 --rope-beta-slow 0.5 --rope-factor 4 --rope-theta 300 "
         "--rope-truncate --swiglu-limit 1.5 --dtype f16 --unaligned --seed 21",
     },
