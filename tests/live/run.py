@@ -7,6 +7,7 @@ import importlib.util
 import pathlib
 import re
 import sys
+import tempfile
 
 
 
@@ -24,4 +25,7 @@ if absent:
 
 import pytest  # noqa: E402
 
-sys.exit(pytest.main(["-q", "-rs", "-p", "no:cacheprovider", "-o", "tmp_path_retention_policy=none", *sys.argv[1:]]))
+with tempfile.TemporaryDirectory(prefix="gptoss-live-") as scratch:
+    options = ["-q", "-rs", "-p", "no:cacheprovider", "--basetemp", scratch + "/tests"]
+    status = pytest.main([*options, *sys.argv[1:]])
+sys.exit(status)
