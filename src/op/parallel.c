@@ -1,6 +1,9 @@
 #include "op/parallel.h"
 
-#include <sched.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #if defined(_OPENMP)
 #include <omp.h>
@@ -45,27 +48,31 @@ static inline void pause_briefly(void)
 }
 
 /*
- * The last to arrive starts the next round. The others look out for it: at first without pause,
- * since operations take microseconds, then giving their processor away, because on a busy machine
- * the one they wait for may need it. OpenMP's own barrier holds on to it for a millisecond each
- * time.
+ * The last to arrive starts the next round. The others look out for it for some microseconds, which
+ * is what an operation takes, and then sleep: on a busy machine the one they wait for may need
+ * their processor. OpenMP's own barrier holds on to it for a millisecond each time.
  */
 void team_wait(const team *self)
 {
-    enum { PATIENCE = 4000 };
+    enum { PATIENCE = 400 };
     team_barrier *barrier = self->barrier;
     unsigned round = atomic_load(&barrier->round);
     if (atomic_fetch_add(&barrier->arrived, 1) + 1 == self->size) {
         atomic_store(&barrier->arrived, 0);
         atomic_store(&barrier->round, round + 1);
+        if (atomic_load(&barrier->asleep) > 0)
+            syscall(SYS_futex, &barrier->round, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
         return;
     }
-    for (unsigned tries = 0; atomic_load(&barrier->round) == round; tries++) {
-        if (tries < PATIENCE)
-            pause_briefly();
-        else
-            sched_yield();
+    for (unsigned tries = 0; tries < PATIENCE; tries++) {
+        if (atomic_load(&barrier->round) != round)
+            return;
+        pause_briefly();
     }
+    atomic_fetch_add(&barrier->asleep, 1);
+    while (atomic_load(&barrier->round) == round)
+        syscall(SYS_futex, &barrier->round, FUTEX_WAIT_PRIVATE, round, NULL, NULL, 0);
+    atomic_fetch_sub(&barrier->asleep, 1);
 }
 
 void team_share(const team *self, size_t total, size_t unit, size_t *begin, size_t *end)

@@ -10,6 +10,7 @@
 typedef struct team_barrier {
     atomic_uint arrived;
     atomic_uint round;
+    atomic_uint asleep;
 } team_barrier;
 
 /* One thread's place in its team. */
