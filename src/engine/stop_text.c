@@ -6,7 +6,7 @@
 gptoss_status stop_text_init(stop_text *out, const char *const *texts, size_t count,
                              gptoss_error *error)
 {
-    *out = (stop_text){.texts = texts, .count = count};
+    *out = (stop_text){.texts = texts, .count = count, .ready = ""};
     for (size_t i = 0; i < count; i++)
         if (texts[i][0] == '\0')
             return fail(error, GPTOSS_USAGE, "stop text %zu is empty", i + 1);
@@ -64,7 +64,7 @@ gptoss_status stop_text_push(stop_text *stops, const char *text, size_t length, 
     size_t ready = 0;
     while (ready < total && !begins_stop(stops, stops->buffer + ready, total - ready, stopped))
         ready++;
-    stops->ready = stops->buffer;
+    stops->ready = total == 0 ? "" : stops->buffer;
     stops->ready_length = ready;
     stops->held = *stopped ? 0 : total - ready;
     return GPTOSS_OK;

@@ -16,7 +16,7 @@ typedef struct stop_text {
     char *buffer;
     size_t room;
     size_t held;       /* bytes after the ready ones, waiting for the next push */
-    const char *ready; /* valid until the next push */
+    const char *ready; /* valid until the next push; never NULL */
     size_t ready_length;
 } stop_text;
 
