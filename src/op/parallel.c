@@ -48,13 +48,15 @@ static inline void pause_briefly(void)
 }
 
 /*
- * The last to arrive starts the next round. The others look out for it for some microseconds, which
- * is what an operation takes, and then sleep: on a busy machine the one they wait for may need
- * their processor. OpenMP's own barrier holds on to it for a millisecond each time.
+ * The last to arrive starts the next round. The others look out for it and then sleep, so that on a
+ * busy machine the one they wait for can have their processor. Their patience is some hundred
+ * microseconds, many times what an operation's threads differ by: woken threads start late, and
+ * often on the processor of the one that wakes them. OpenMP's own barrier looks out for many
+ * milliseconds.
  */
 void team_wait(const team *self)
 {
-    enum { PATIENCE = 400 };
+    enum { PATIENCE = 4000 };
     team_barrier *barrier = self->barrier;
     unsigned round = atomic_load(&barrier->round);
     if (atomic_fetch_add(&barrier->arrived, 1) + 1 == self->size) {
