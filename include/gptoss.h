@@ -259,9 +259,20 @@ GPTOSS_API size_t gptoss_utf8_end(gptoss_utf8_stream *stream, char *out);
 typedef struct gptoss_sequence gptoss_sequence;
 typedef struct gptoss_executor gptoss_executor;
 
+/* How numbers are rounded on their way through the model. */
+typedef enum gptoss_numerics {
+    GPTOSS_NUMERICS_F32,        /* float32 throughout */
+    GPTOSS_NUMERICS_TORCH_BF16, /* to bfloat16 wherever OpenAI's torch code rounds; slow, for parity
+                                 */
+} gptoss_numerics;
+
+/* "f32" or "torch-bf16". */
+GPTOSS_API const char *gptoss_numerics_name(gptoss_numerics numerics);
+
 typedef struct gptoss_executor_options {
     uint32_t threads; /* 0: the physical cores this process may use */
     uint32_t chunk;   /* most rows of one forward pass, at most GPTOSS_MAX_CHUNK; 0: the default */
+    gptoss_numerics numerics;
 } gptoss_executor_options;
 
 #define GPTOSS_DEFAULT_CHUNK 256
@@ -277,6 +288,7 @@ GPTOSS_API void gptoss_executor_close(gptoss_executor *executor);
 GPTOSS_API const gptoss_model *gptoss_executor_model(const gptoss_executor *executor);
 GPTOSS_API uint32_t gptoss_executor_threads(const gptoss_executor *executor);
 GPTOSS_API uint32_t gptoss_executor_chunk(const gptoss_executor *executor);
+GPTOSS_API gptoss_numerics gptoss_executor_numerics(const gptoss_executor *executor);
 
 /*
  * One timeline of tokens with its keys and values: at most `context` positions (0: the model's
@@ -324,21 +336,73 @@ GPTOSS_API gptoss_status gptoss_executor_feed(gptoss_executor *executor, gptoss_
                                               gptoss_progress_fn progress, void *user,
                                               const float **logits, gptoss_error *error);
 
-/* Stages a tap can see. */
+/*
+ * The values on the way through the model, in the order in which they are computed; docs/PARITY.md
+ * has their shapes and formulas. All but the first and the last two exist once per layer.
+ */
 typedef enum gptoss_stage {
-    GPTOSS_STAGE_EMBEDDING, /* [rows, hidden], layer 0 */
-    GPTOSS_STAGE_RESIDUAL,  /* [rows, hidden] after layer `layer` */
+    GPTOSS_STAGE_EMBEDDING,          /* [hidden] */
+    GPTOSS_STAGE_ATTENTION_NORM,     /* [hidden] */
+    GPTOSS_STAGE_Q,                  /* [heads * head_dim] before the rotary embedding */
+    GPTOSS_STAGE_K,                  /* [kv_heads * head_dim] */
+    GPTOSS_STAGE_V,                  /* [kv_heads * head_dim] */
+    GPTOSS_STAGE_Q_ROTARY,           /* [heads * head_dim] */
+    GPTOSS_STAGE_K_ROTARY,           /* [kv_heads * head_dim] */
+    GPTOSS_STAGE_SINK_MASS,          /* [heads] the sink's share of the softmax */
+    GPTOSS_STAGE_ATTENTION,          /* [heads * head_dim] before the output projection */
+    GPTOSS_STAGE_ATTENTION_OUT,      /* [hidden] after it */
+    GPTOSS_STAGE_ATTENTION_RESIDUAL, /* [hidden] the residual after the attention */
+    GPTOSS_STAGE_MLP_NORM,           /* [hidden] */
+    GPTOSS_STAGE_ROUTER,             /* [experts] logits */
+    GPTOSS_STAGE_EXPERTS,            /* [experts_per_token] ids, descending router logit */
+    GPTOSS_STAGE_ROUTING_WEIGHTS,    /* [experts_per_token] */
+    GPTOSS_STAGE_GATE_UP,            /* [experts_per_token, 2 * intermediate] interleaved */
+    GPTOSS_STAGE_ACTIVATED,          /* [experts_per_token, intermediate] */
+    GPTOSS_STAGE_EXPERT_OUT,         /* [experts_per_token, hidden] before weighting */
+    GPTOSS_STAGE_COMBINED,           /* [hidden] */
+    GPTOSS_STAGE_RESIDUAL,           /* [hidden] the residual after the layer */
+    GPTOSS_STAGE_FINAL_NORM,         /* [hidden] */
+    GPTOSS_STAGE_LOGITS,             /* [vocab] of the rows that want logits */
+    GPTOSS_STAGE_COUNT
 } gptoss_stage;
+
+/* "embedding", "attention_norm", ..., "logits"; and the stage of a name, GPTOSS_STAGE_COUNT when
+ * there is none. */
+GPTOSS_API const char *gptoss_stage_name(gptoss_stage stage);
+GPTOSS_API gptoss_stage gptoss_stage_named(const char *name);
+
+/* Whether the stage exists once per layer. */
+GPTOSS_API bool gptoss_stage_per_layer(gptoss_stage stage);
+
+/* The pieces of a row: experts_per_token from GPTOSS_STAGE_GATE_UP to _EXPERT_OUT, else 1. */
+GPTOSS_API size_t gptoss_stage_pieces(gptoss_stage stage, const gptoss_config *config);
+
+/* The numbers of a piece. */
+GPTOSS_API size_t gptoss_stage_columns(gptoss_stage stage, const gptoss_config *config);
 
 /* A value on its way through the model. Valid during the call only. */
 typedef struct gptoss_tap_view {
     gptoss_stage stage;
-    uint32_t layer;
+    uint32_t layer; /* 0 for stages outside the layers */
     size_t rows;
-    size_t columns;
-    const float *data; /* [rows, columns] */
+    size_t pieces;             /* of a row */
+    size_t columns;            /* of a piece */
+    const uint32_t *positions; /* [rows] in their sequences */
+    float *data;               /* NULL for GPTOSS_STAGE_EXPERTS */
+    uint32_t *ids;             /* [rows, columns] of GPTOSS_STAGE_EXPERTS, else NULL */
+    size_t stride;             /* floats from a piece to the next */
+    const uint32_t *order;     /* [rows * pieces] which piece lies where; NULL: in order */
 } gptoss_tap_view;
 
+/* The `columns` numbers of a piece. */
+static inline float *gptoss_tap_piece(const gptoss_tap_view *view, size_t row, size_t piece)
+{
+    size_t index = row * view->pieces + piece;
+    return view->data + (view->order == NULL ? index : view->order[index]) * view->stride;
+}
+
+/* May overwrite what it is shown (numbers, or ids below the number of experts, each once in a
+ * row): the pass goes on with what it finds afterwards. */
 typedef void (*gptoss_tap_fn)(void *user, const gptoss_tap_view *view);
 
 /* Shows every stage of the following forward passes to `tap`; NULL ends it. */
@@ -435,15 +499,164 @@ GPTOSS_API gptoss_status gptoss_generate(gptoss_executor *executor, gptoss_seque
 
 /* ---- dumps ----------------------------------------------------------------------------------- */
 
+/* What a dump holds. */
+typedef struct gptoss_dump_options {
+    uint32_t stages;           /* bit 1 << stage; 0: embedding, residual and logits */
+    uint32_t layer_begin;      /* of the stages that exist per layer, */
+    uint32_t layer_end;        /* below this; 0: to the last */
+    const uint32_t *positions; /* ascending, [position_count]; NULL: every token */
+    size_t position_count;
+    const char *prompt; /* the text that the tokens are of, for the metadata; or NULL */
+} gptoss_dump_options;
+
 /*
- * Writes the logits and hidden states of `tokens` to a safetensors file: F32 tensors "logits"
- * [count, vocab] and "hidden.L" [count, hidden] for L = 0..layers, 0 being the embedding and L the
- * residual after L layers; metadata holds the configuration and the ids. The file appears under its
- * name only when it is complete. `progress` may be NULL.
+ * Writes stages of `tokens` to a safetensors file in the format of docs/PARITY.md: F32 tensors, or
+ * BF16 ones of GPTOSS_NUMERICS_TORCH_BF16. `options` may be NULL. The file appears under its name
+ * only when it is complete. `progress` may be NULL.
  */
 GPTOSS_API gptoss_status gptoss_dump(gptoss_executor *executor, const uint32_t *tokens,
-                                     size_t count, const char *path, gptoss_progress_fn progress,
-                                     void *user, gptoss_error *error);
+                                     size_t count, const gptoss_dump_options *options,
+                                     const char *path, gptoss_progress_fn progress, void *user,
+                                     gptoss_error *error);
+
+/* A dump to compare with. */
+typedef struct gptoss_reference gptoss_reference;
+
+/*
+ * Opens a dump, a .safetensors file or one compressed as .gz (told by its bytes, inflated into
+ * memory, at most what is available). All of its structure is checked: names, types, shapes that
+ * agree with each other, ids, positions.
+ */
+GPTOSS_API gptoss_status gptoss_reference_open(const char *path, gptoss_reference **out,
+                                               gptoss_error *error);
+GPTOSS_API void gptoss_reference_close(gptoss_reference *reference);
+
+/* The tokens that the dump is of. */
+GPTOSS_API const uint32_t *gptoss_reference_ids(const gptoss_reference *reference, size_t *count);
+
+/* An entry of the metadata, such as "producer", "dtype", "prompt"; NULL when there is none. */
+GPTOSS_API const char *gptoss_reference_metadata(const gptoss_reference *reference,
+                                                 const char *key);
+
+/* Whether its numbers are bfloat16. */
+GPTOSS_API bool gptoss_reference_is_bf16(const gptoss_reference *reference);
+
+/* ---- parity ---------------------------------------------------------------------------------- */
+
+typedef struct gptoss_parity_options {
+    bool isolated;          /* give each stage the reference's own input */
+    uint32_t stages;        /* bit 1 << stage of those to compare; 0: all in the dump */
+    const char *tolerances; /* path of a JSON file with limits (docs/PARITY.md), or NULL */
+} gptoss_parity_options;
+
+/* One number of the comparison. */
+typedef struct gptoss_parity_place {
+    uint32_t token; /* position */
+    uint32_t piece; /* by the reference's order of experts */
+    uint32_t column;
+    double reference;
+    double candidate;
+} gptoss_parity_place;
+
+/* What a stage may differ by. NAN: no such limit. */
+typedef struct gptoss_parity_limits {
+    double max_error;
+    double max_difference;
+    double max_ulp;
+    double nmse;
+    double bit_equal; /* at least */
+} gptoss_parity_limits;
+
+/* One stage of one layer. */
+typedef struct gptoss_parity_stage {
+    gptoss_stage stage;
+    uint32_t layer;
+    size_t rows;      /* compared */
+    uint64_t values;  /* compared */
+    double max_error; /* largest |difference| / (rms of the reference's piece + |reference|) */
+    gptoss_parity_place worst; /* there */
+    double max_difference;     /* largest |difference| */
+    gptoss_parity_place furthest;
+    double max_ulp; /* largest |difference| in units in the last place of the reference's type */
+    gptoss_parity_place worst_ulp;
+    double nmse;           /* squared differences over squared reference */
+    double cosine;         /* of the angle between all values */
+    double bit_equal;      /* share of values that are equal, bit for bit in the reference's type */
+    double peak_reference; /* largest magnitude */
+    double peak_candidate;
+    uint64_t not_finite;   /* NaN or infinity on either side */
+    uint64_t rows_flipped; /* rows whose sets of experts differ */
+    gptoss_parity_limits limits;
+    bool pass;
+    size_t rows_outside;     /* rows beyond a limit on single values, */
+    uint32_t first_outside;  /* the first of them, a position */
+    const uint32_t *tokens;  /* [rows] positions */
+    const float *row_errors; /* [rows] each row's max_error */
+} gptoss_parity_stage;
+
+/* A row for which reference and candidate choose different experts. */
+typedef struct gptoss_parity_flip {
+    uint32_t layer;
+    uint32_t token;
+    double margin; /* the least chosen logit of the reference that the candidate left out, less the
+                      greatest it took instead; NAN when the dump lacks router logits */
+    bool excused;  /* the margin is within the tolerance of router logits */
+} gptoss_parity_flip;
+
+/* A position whose likeliest tokens differ. */
+typedef struct gptoss_parity_top {
+    uint32_t token;     /* position */
+    uint32_t reference; /* ids */
+    uint32_t candidate;
+    double margin; /* reference's logit of its own choice less that of the candidate's */
+    double ulp;    /* the margin in units in the last place of the reference's type */
+} gptoss_parity_top;
+
+#define GPTOSS_PARITY_TOP_K 5
+
+typedef struct gptoss_parity_report {
+    bool pass;
+    bool isolated;
+    bool departed;               /* the first stage, in order of computation, beyond its limits: */
+    size_t departure;            /* index into stages */
+    uint32_t departure_token;    /* its first position outside */
+    gptoss_parity_stage *stages; /* in order of computation */
+    size_t stage_count;
+    gptoss_parity_flip *flips;
+    size_t flip_count;
+    size_t rows_excused;  /* rows behind an excused flip that could not be judged */
+    double router_margin; /* flips of at most this margin are excused */
+    struct {
+        size_t rows;    /* 0: the dump has no logits */
+        double kl_mean; /* of reference to candidate, in nats */
+        double kl_max;
+        uint32_t kl_max_token;
+        double top1;  /* share of rows with the same likeliest token */
+        double top_k; /* mean share of the GPTOSS_PARITY_TOP_K likeliest that both have */
+        gptoss_parity_top *disagreements;
+        size_t disagreement_count;
+    } logits;
+} gptoss_parity_report;
+
+/*
+ * Replays the reference's tokens and compares every stage that the dump has. Chained, the model's
+ * own values flow from end to end, but for a near tie of the router, where it follows the
+ * reference; isolated, each stage is given the reference's value of the one before. A dump whose
+ * vocabulary, shapes or layers are not the model's is refused (GPTOSS_FORMAT). Free *out with
+ * gptoss_parity_free. `options` and `progress` may be NULL.
+ */
+GPTOSS_API gptoss_status gptoss_parity(gptoss_executor *executor, const gptoss_reference *reference,
+                                       const gptoss_parity_options *options,
+                                       gptoss_progress_fn progress, void *user,
+                                       gptoss_parity_report **out, gptoss_error *error);
+
+/* Compares two dumps of the same tokens, in whatever stages, layers and positions both have. */
+GPTOSS_API gptoss_status gptoss_parity_dumps(const gptoss_reference *reference,
+                                             const gptoss_reference *candidate,
+                                             const gptoss_parity_options *options,
+                                             gptoss_progress_fn progress, void *user,
+                                             gptoss_parity_report **out, gptoss_error *error);
+GPTOSS_API void gptoss_parity_free(gptoss_parity_report *report);
 
 #ifdef __cplusplus
 }

@@ -222,13 +222,14 @@ static void write_dump(dump *d, gptoss_executor *executor, const uint32_t *token
 }
 
 gptoss_status gptoss_dump(gptoss_executor *executor, const uint32_t *tokens, size_t count,
-                          const char *path, gptoss_progress_fn progress, void *user,
-                          gptoss_error *error)
+                          const gptoss_dump_options *options, const char *path,
+                          gptoss_progress_fn progress, void *user, gptoss_error *error)
 {
     dump d = {.config = gptoss_model_config(gptoss_executor_model(executor)),
               .path = path,
               .count = count,
               .error = error};
+    (void)options;
     if (count == 0)
         return fail(error, GPTOSS_USAGE, "nothing to dump: expected at least one token");
     if (count > d.config->context)

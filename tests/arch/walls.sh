@@ -14,7 +14,7 @@ declare -A may_include=(
     [kernel]="base"
     [op]="kernel base"
     [model]="op kernel checkpoint base"
-    [parity]="base"
+    [parity]="checkpoint base"
     [engine]="model op text base"
 )
 

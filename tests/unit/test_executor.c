@@ -24,7 +24,7 @@ static uint32_t token_of(uint32_t sequence, uint32_t position)
 static gptoss_executor *open_executor(uint32_t threads, uint32_t chunk)
 {
     gptoss_executor *executor = NULL;
-    gptoss_executor_options options = {threads, chunk};
+    gptoss_executor_options options = {.threads = threads, .chunk = chunk};
     CHECK(gptoss_executor_open(model, &options, &executor, NULL) == GPTOSS_OK, "executor");
     return executor;
 }
@@ -179,7 +179,8 @@ static void check_refusals(void)
           "a context beyond the model's");
     CHECK(gptoss_sequence_open(model, 0, GPTOSS_MAX_CHUNK + 1, &too_long, &error) == GPTOSS_LIMIT,
           "a chunk beyond the bound");
-    const gptoss_executor_options wrong[] = {{1, GPTOSS_MAX_CHUNK + 1}, {100000, 0}};
+    const gptoss_executor_options wrong[] = {{.threads = 1, .chunk = GPTOSS_MAX_CHUNK + 1},
+                                             {.threads = 100000}};
     for (size_t i = 0; i < 2; i++)
         CHECK(gptoss_executor_open(model, &wrong[i], &executor, &error) == GPTOSS_LIMIT &&
                   executor == NULL,

@@ -34,8 +34,8 @@ int run_dump(const options *given)
         status = session_open_executor(&opened, given);
     if (status == EXIT_GOOD) {
         console_catch_interrupt();
-        if (gptoss_dump(opened.executor, tokens.ids, tokens.count, given->output, console_progress,
-                        NULL, &error) != GPTOSS_OK)
+        if (gptoss_dump(opened.executor, tokens.ids, tokens.count, NULL, given->output,
+                        console_progress, NULL, &error) != GPTOSS_OK)
             status = console_error(&error);
         else
             console_verbose(given, "wrote %s: %zu tokens", given->output, tokens.count);

@@ -59,7 +59,8 @@ uint32_t session_chunk(const options *given)
 
 int session_open_executor(session *of, const options *given)
 {
-    gptoss_executor_options wanted = {(uint32_t)given->threads, session_chunk(given)};
+    gptoss_executor_options wanted = {.threads = (uint32_t)given->threads,
+                                      .chunk = session_chunk(given)};
     gptoss_error error;
     if (gptoss_executor_open(of->model, &wanted, &of->executor, &error) != GPTOSS_OK)
         return console_error(&error);
