@@ -507,6 +507,7 @@ typedef struct gptoss_dump_options {
     const uint32_t *positions; /* ascending, [position_count]; NULL: every token */
     size_t position_count;
     const char *prompt; /* the text that the tokens are of, for the metadata; or NULL */
+    bool specials;      /* special tokens in that text were parsed */
 } gptoss_dump_options;
 
 /*
