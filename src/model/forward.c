@@ -27,20 +27,6 @@ static void find_angles(const team *self, const batch *b)
     team_wait(self);
 }
 
-/* Thread 0 shows the residual stream; the others wait, so that it stays as it is. */
-static void show(const team *self, const batch *b, gptoss_stage stage, uint32_t layer)
-{
-    if (b->options->tap == NULL)
-        return;
-    if (self->rank == 0)
-        b->options->tap(b->options->tap_user, &(gptoss_tap_view){.stage = stage,
-                                                                 .layer = layer,
-                                                                 .rows = b->count,
-                                                                 .columns = b->model->config.hidden,
-                                                                 .data = b->space->hidden});
-    team_wait(self);
-}
-
 /* Points every row at its cache of this layer. */
 static void select_layer(const team *self, const batch *b, uint32_t layer)
 {
@@ -69,12 +55,15 @@ static void unembed(const pass *p, const batch *b)
     size_t wanted = 0;
     op_rms_norm(p->self, w->hidden, b->model->weights.final_norm, p->rows, c->hidden, c->norm_eps,
                 w->normed, &w->alarms[(size_t)2 * c->layers]);
+    pass_settle(p, GPTOSS_STAGE_FINAL_NORM, w->normed, c->hidden);
     for (size_t row = 0; row < p->rows; row++) {
         if (!b->rows[row].want_logits)
             continue;
-        if (p->self->rank == 0)
+        if (p->self->rank == 0) {
             memcpy(w->wanted + wanted * c->hidden, w->normed + row * c->hidden,
                    c->hidden * sizeof *w->wanted);
+            w->wanted_positions[wanted] = w->positions[row];
+        }
         wanted++;
     }
     team_wait(p->self);
@@ -82,6 +71,7 @@ static void unembed(const pass *p, const batch *b)
         return;
     op_linear(p->self, &b->model->weights.unembedding, NULL, w->wanted, wanted, w->logits, c->vocab,
               p->scratch);
+    pass_settle_logits(p, wanted);
     op_check_finite(p->self, w->logits, wanted * c->vocab, &w->alarms[(size_t)2 * c->layers + 1]);
 }
 
@@ -95,21 +85,23 @@ static void run(const team *self, void *user)
               .config = config,
               .space = space,
               .rows = b->count,
-              .scratch = space->scratch + self->rank * space->scratch_floats};
+              .scratch = space->scratch + self->rank * space->scratch_floats,
+              .tap = b->options->tap,
+              .tap_user = b->options->tap_user};
 
     find_angles(self, b);
     op_embed(self, &b->model->weights.embedding, space->tokens, b->count, space->hidden);
-    show(self, b, GPTOSS_STAGE_EMBEDDING, 0);
+    pass_settle(&p, GPTOSS_STAGE_EMBEDDING, space->hidden, config->hidden);
     for (uint32_t layer = 0; layer < config->layers; layer++) {
         if (!goes_on(self, b, layer))
             return;
         const layer_weights *bound = &b->model->weights.layers[layer];
         select_layer(self, b, layer);
+        p.layer = layer;
         p.alarm = &space->alarms[(size_t)2 * layer];
         layer_attention(&p, bound, config->sliding[layer]);
         p.alarm = &space->alarms[(size_t)2 * layer + 1];
         layer_experts(&p, bound);
-        show(self, b, GPTOSS_STAGE_RESIDUAL, layer);
     }
     unembed(&p, b);
 }

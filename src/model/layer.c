@@ -1,6 +1,7 @@
 #include "model/layer.h"
 
-void layer_attention(const pass *p, const layer_weights *layer, bool sliding)
+/* Queries, keys and values of the normed rows, the former two rotated, into w->qkv; the cache. */
+static void project(const pass *p, const layer_weights *layer, const attention_shape *shape)
 {
     const gptoss_config *c = p->config;
     workspace *w = p->space;
@@ -10,41 +11,79 @@ void layer_attention(const pass *p, const layer_weights *layer, bool sliding)
     float *q = w->qkv; /* each row holds q, k and v one after another */
     float *k = w->qkv + q_dim;
     float *v = w->qkv + q_dim + kv_dim;
+
+    op_linear(p->self, &layer->q, layer->q_bias, w->normed, p->rows, q, stride, p->scratch);
+    pass_settle(p, GPTOSS_STAGE_Q, q, stride);
+    op_linear(p->self, &layer->k, layer->k_bias, w->normed, p->rows, k, stride, p->scratch);
+    pass_settle(p, GPTOSS_STAGE_K, k, stride);
+    op_linear(p->self, &layer->v, layer->v_bias, w->normed, p->rows, v, stride, p->scratch);
+    pass_settle(p, GPTOSS_STAGE_V, v, stride);
+    op_rotate(p->self, w->cosine, w->sine, p->rows, (size_t)c->heads + c->kv_heads, c->head_dim / 2,
+              q, stride);
+    pass_settle(p, GPTOSS_STAGE_Q_ROTARY, q, stride);
+    pass_settle(p, GPTOSS_STAGE_K_ROTARY, k, stride);
+    op_store_kv(p->self, shape, w->views, w->positions, k, v, stride, p->rows);
+}
+
+void layer_attention(const pass *p, const layer_weights *layer, bool sliding)
+{
+    const gptoss_config *c = p->config;
+    workspace *w = p->space;
+    size_t q_dim = (size_t)c->heads * c->head_dim;
+    size_t stride = q_dim + 2 * (size_t)c->kv_heads * c->head_dim;
     attention_shape shape = {c->heads, c->kv_heads, c->head_dim, sliding ? c->window : SIZE_MAX};
 
     op_rms_norm(p->self, w->hidden, layer->attention_norm, p->rows, c->hidden, c->norm_eps,
                 w->normed, p->alarm);
-    op_linear(p->self, &layer->q, layer->q_bias, w->normed, p->rows, q, stride, p->scratch);
-    op_linear(p->self, &layer->k, layer->k_bias, w->normed, p->rows, k, stride, p->scratch);
-    op_linear(p->self, &layer->v, layer->v_bias, w->normed, p->rows, v, stride, p->scratch);
-    op_rotate(p->self, w->cosine, w->sine, p->rows, (size_t)c->heads + c->kv_heads, c->head_dim / 2,
-              q, stride);
-    op_store_kv(p->self, &shape, w->views, w->positions, k, v, stride, p->rows);
-    op_attention(p->self, &shape, w->views, w->positions, q, stride, layer->sinks, p->rows,
-                 w->attended, p->scratch);
+    pass_settle(p, GPTOSS_STAGE_ATTENTION_NORM, w->normed, c->hidden);
+    project(p, layer, &shape);
+    op_attention(p->self, &shape, w->views, w->positions, w->qkv, stride, layer->sinks, p->rows,
+                 w->attended, p->tap == NULL ? NULL : w->sink_mass, p->scratch);
+    pass_settle(p, GPTOSS_STAGE_SINK_MASS, w->sink_mass, c->heads);
+    pass_settle(p, GPTOSS_STAGE_ATTENTION, w->attended, q_dim);
     op_linear(p->self, &layer->out, layer->out_bias, w->attended, p->rows, w->block_out, c->hidden,
               p->scratch);
+    pass_settle(p, GPTOSS_STAGE_ATTENTION_OUT, w->block_out, c->hidden);
     op_add(p->self, w->block_out, p->rows * c->hidden, w->hidden);
+    pass_settle(p, GPTOSS_STAGE_ATTENTION_RESIDUAL, w->hidden, c->hidden);
+}
+
+/* The experts of the normed rows, how much each counts, and their places. */
+static void route(const pass *p, const layer_weights *layer)
+{
+    const gptoss_config *c = p->config;
+    workspace *w = p->space;
+
+    op_linear(p->self, &layer->router, layer->router_bias, w->normed, p->rows, w->router_logits,
+              c->experts, p->scratch);
+    pass_settle(p, GPTOSS_STAGE_ROUTER, w->router_logits, c->experts);
+    op_choose(p->self, w->router_logits, &w->route);
+    pass_settle_experts(p);
+    op_assign(p->self, w->router_logits, &w->route);
+    pass_settle(p, GPTOSS_STAGE_ROUTING_WEIGHTS, w->route.weight, c->experts_per_token);
 }
 
 void layer_experts(const pass *p, const layer_weights *layer)
 {
     const gptoss_config *c = p->config;
     workspace *w = p->space;
-    routing *route = &w->route;
 
     op_rms_norm(p->self, w->hidden, layer->mlp_norm, p->rows, c->hidden, c->norm_eps, w->normed,
                 p->alarm);
-    op_linear(p->self, &layer->router, layer->router_bias, w->normed, p->rows, w->router_logits,
-              c->experts, p->scratch);
-    op_route(p->self, w->router_logits, route);
-    op_gather(p->self, route, w->normed, c->hidden, w->expert_in);
-    op_grouped_linear(p->self, route, &layer->gate_up, layer->gate_up_bias_format,
+    pass_settle(p, GPTOSS_STAGE_MLP_NORM, w->normed, c->hidden);
+    route(p, layer);
+    op_gather(p->self, &w->route, w->normed, c->hidden, w->expert_in);
+    op_grouped_linear(p->self, &w->route, &layer->gate_up, layer->gate_up_bias_format,
                       layer->gate_up_bias, w->expert_in, w->expert_h, p->scratch);
+    pass_settle(p, GPTOSS_STAGE_GATE_UP, w->expert_h, 2 * (size_t)c->intermediate);
     op_swiglu(p->self, w->expert_h, p->rows * c->experts_per_token, c->intermediate,
               c->swiglu_alpha, c->swiglu_limit, w->expert_z);
-    op_grouped_linear(p->self, route, &layer->down, layer->down_bias_format, layer->down_bias,
+    pass_settle(p, GPTOSS_STAGE_ACTIVATED, w->expert_z, c->intermediate);
+    op_grouped_linear(p->self, &w->route, &layer->down, layer->down_bias_format, layer->down_bias,
                       w->expert_z, w->expert_out, p->scratch);
-    op_combine(p->self, route, w->expert_out, c->hidden, w->block_out);
+    pass_settle(p, GPTOSS_STAGE_EXPERT_OUT, w->expert_out, c->hidden);
+    op_combine(p->self, &w->route, w->expert_out, c->hidden, w->block_out);
+    pass_settle(p, GPTOSS_STAGE_COMBINED, w->block_out, c->hidden);
     op_add(p->self, w->block_out, p->rows * c->hidden, w->hidden);
+    pass_settle(p, GPTOSS_STAGE_RESIDUAL, w->hidden, c->hidden);
 }

@@ -2,18 +2,8 @@
 #ifndef MODEL_LAYER_H
 #define MODEL_LAYER_H
 
+#include "model/pass.h"
 #include "model/weights.h"
-#include "model/workspace.h"
-
-/* A batch on its way through the layers. What each thread of the team sees, but for `self`. */
-typedef struct pass {
-    const team *self;
-    const gptoss_config *config;
-    workspace *space;
-    size_t rows;
-    float *scratch; /* this thread's own */
-    op_alarm *alarm;
-} pass;
 
 /* hidden += Attention(RMSNorm(hidden)); the batch's keys and values go into the caches of
  * space->views. `sliding` says whether the window applies. */

@@ -45,6 +45,7 @@ static uint64_t lay_out(workspace *w, const gptoss_config *config, uint64_t rows
     w->normed = carve_floats(&c, rows, config->hidden);
     w->qkv = carve_floats(&c, rows, q_dim + 2 * kv_dim);
     w->attended = carve_floats(&c, rows, q_dim);
+    w->sink_mass = carve_floats(&c, rows, config->heads);
     w->block_out = carve_floats(&c, rows, config->hidden);
     w->router_logits = carve_floats(&c, rows, config->experts);
     w->expert_in = carve_floats(&c, assignments, config->hidden);
@@ -56,6 +57,7 @@ static uint64_t lay_out(workspace *w, const gptoss_config *config, uint64_t rows
     w->wanted = carve_floats(&c, rows, config->hidden);
     w->tokens = carve(&c, rows, sizeof *w->tokens);
     w->positions = carve(&c, rows, sizeof *w->positions);
+    w->wanted_positions = carve(&c, rows, sizeof *w->wanted_positions);
     w->views = carve(&c, rows, sizeof *w->views);
     w->route.top = config->experts_per_token;
     w->route.experts = config->experts;

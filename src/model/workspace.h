@@ -17,6 +17,7 @@ typedef struct workspace {
     float *normed;        /* [rows, hidden] */
     float *qkv;           /* [rows, (heads + 2 * kv_heads) * head_dim] */
     float *attended;      /* [rows, heads * head_dim] */
+    float *sink_mass;     /* [rows, heads] */
     float *block_out;     /* [rows, hidden] what a block adds to the residual */
     float *router_logits; /* [rows, experts] */
     float *expert_in;     /* [rows * top, hidden] by place */
@@ -29,9 +30,10 @@ typedef struct workspace {
     float *logits;        /* [rows, vocab] */
     float *scratch;       /* [threads][scratch_floats] */
     size_t scratch_floats;
-    uint32_t *tokens;    /* [rows] */
-    uint32_t *positions; /* [rows] */
-    kv_view *views;      /* [rows] the cache of each row at the present layer */
+    uint32_t *tokens;           /* [rows] */
+    uint32_t *positions;        /* [rows] */
+    uint32_t *wanted_positions; /* [rows] of those that want logits */
+    kv_view *views;             /* [rows] the cache of each row at the present layer */
     routing route;
     op_alarm *alarms; /* [2 * layers + 2] one per place where numbers are checked */
     void *memory;

@@ -79,9 +79,19 @@ static void attend_row(const attention_shape *shape, const kv_view *cache, size_
     }
 }
 
+/* What share of the finished softmax the sinks have. */
+static void weigh_sinks(const float *sinks, head_group group, float *mass)
+{
+    for (size_t g = 0; g < group.count; g++)
+        mass[g] = sinks[g] - group.max[g];
+    kernel()->exp(mass, group.count, mass);
+    for (size_t g = 0; g < group.count; g++)
+        mass[g] /= group.sum[g];
+}
+
 void op_attention(const team *self, const attention_shape *shape, const kv_view *caches,
                   const uint32_t *positions, const float *q, size_t q_stride, const float *sinks,
-                  size_t rows, float *out, float *scratch)
+                  size_t rows, float *out, float *sink_mass, float *scratch)
 {
     size_t dim = shape->head_dim;
     size_t count = shape->heads / shape->kv_heads;
@@ -98,6 +108,8 @@ void op_attention(const team *self, const attention_shape *shape, const kv_view 
         for (size_t g = 0; g < count; g++)
             for (size_t d = 0; d < dim; d++)
                 to[g * dim + d] = group.out[g * dim + d] / group.sum[g];
+        if (sink_mass != NULL)
+            weigh_sinks(sinks + head, group, sink_mass + row * shape->heads + head);
     }
     team_wait(self);
 }

@@ -3,10 +3,8 @@
 #include "kernel/kernel.h"
 #include "op/op.h"
 
-/* The row's `top` largest logits, largest first, the lower id first among equals; then the softmax
- * over them. */
-static void choose_experts(const float *logits, size_t experts, size_t top, uint32_t *chosen,
-                           float *weights)
+/* The row's `top` largest logits, largest first, the lower id first among equals. */
+static void choose_experts(const float *logits, size_t experts, size_t top, uint32_t *chosen)
 {
     size_t count = 0;
     for (uint32_t e = 0; e < experts; e++) {
@@ -19,9 +17,17 @@ static void choose_experts(const float *logits, size_t experts, size_t top, uint
         memmove(chosen + place + 1, chosen + place, (count - 1 - place) * sizeof *chosen);
         chosen[place] = e;
     }
+}
+
+/* The softmax over the row's chosen logits, which may come in any order. */
+static void weigh_experts(const float *logits, const uint32_t *chosen, size_t top, float *weights)
+{
+    float max = logits[chosen[0]];
     float sum = 0.0F;
+    for (size_t s = 1; s < top; s++)
+        max = logits[chosen[s]] > max ? logits[chosen[s]] : max;
     for (size_t s = 0; s < top; s++)
-        weights[s] = logits[chosen[s]] - logits[chosen[0]];
+        weights[s] = logits[chosen[s]] - max;
     kernel()->exp(weights, top, weights);
     for (size_t s = 0; s < top; s++)
         sum += weights[s];
@@ -49,15 +55,25 @@ static void sort_assignments(routing *route)
     start[0] = 0;
 }
 
-void op_route(const team *self, const float *logits, routing *route)
+void op_choose(const team *self, const float *logits, routing *route)
 {
     size_t begin;
     size_t end;
     team_share(self, route->rows, 1, &begin, &end);
     for (size_t row = begin; row < end; row++)
         choose_experts(logits + row * route->experts, route->experts, route->top,
-                       route->expert + row * route->top, route->weight + row * route->top);
+                       route->expert + row * route->top);
     team_wait(self);
+}
+
+void op_assign(const team *self, const float *logits, routing *route)
+{
+    size_t begin;
+    size_t end;
+    team_share(self, route->rows, 1, &begin, &end);
+    for (size_t row = begin; row < end; row++)
+        weigh_experts(logits + row * route->experts, route->expert + row * route->top, route->top,
+                      route->weight + row * route->top);
     if (self->rank == 0)
         sort_assignments(route);
     team_wait(self);

@@ -77,13 +77,13 @@ void op_store_kv(const team *self, const attention_shape *shape, const kv_view *
 /*
  * Causal attention with a learned sink: softmax over the visible keys and one more logit, sinks[h],
  * whose value is zero. q [rows, heads, head_dim] with rows q_stride apart, sinks [heads],
- * out [rows, heads, head_dim]. Query head h reads key-value head h / (heads / kv_heads). The cache
- * is walked in blocks of KERNEL_ATTEND_KEYS at absolute positions. Source: sdpa of
- * gpt_oss/torch/model.py.
+ * out [rows, heads, head_dim]; sink_mass [rows, heads], the softmax of the sink, or NULL. Query
+ * head h reads key-value head h / (heads / kv_heads). The cache is walked in blocks of
+ * KERNEL_ATTEND_KEYS at absolute positions. Source: sdpa of gpt_oss/torch/model.py.
  */
 void op_attention(const team *self, const attention_shape *shape, const kv_view *caches,
                   const uint32_t *positions, const float *q, size_t q_stride, const float *sinks,
-                  size_t rows, float *out, float *scratch);
+                  size_t rows, float *out, float *sink_mass, float *scratch);
 
 /* ---- mixture of experts ---------------------------------------------------------------------- */
 
@@ -102,8 +102,11 @@ typedef struct routing {
     uint32_t *start;  /* [experts + 1] first place of each expert */
 } routing;
 
-/* Fills `route`, whose sizes are set, from router logits [rows, experts]. */
-void op_route(const team *self, const float *logits, routing *route);
+/* Fills `expert` of `route`, whose sizes are set, from router logits [rows, experts]. */
+void op_choose(const team *self, const float *logits, routing *route);
+
+/* Fills the rest of it from the chosen experts and the same logits. */
+void op_assign(const team *self, const float *logits, routing *route);
 
 /* y[place] = x[source[place]]. x [rows, n], y [rows * top, n]. */
 void op_gather(const team *self, const routing *route, const float *x, size_t n, float *y);

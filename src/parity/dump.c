@@ -162,6 +162,8 @@ static void write_header(dump *d, const uint32_t *tokens)
 static void write_hidden(void *user, const gptoss_tap_view *view)
 {
     dump *d = user;
+    if (view->stage != GPTOSS_STAGE_EMBEDDING && view->stage != GPTOSS_STAGE_RESIDUAL)
+        return;
     uint64_t index = view->stage == GPTOSS_STAGE_EMBEDDING ? 0 : view->layer + 1ULL;
     uint64_t row = (uint64_t)d->config->hidden * sizeof(float);
     write_at(d, view->data, view->rows * row, d->data + index * hidden_bytes(d) + d->done * row);

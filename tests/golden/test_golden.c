@@ -86,6 +86,8 @@ static void outcome_free(outcome *o)
 static void keep_hidden(void *user, const gptoss_tap_view *view)
 {
     outcome *o = user;
+    if (view->stage != GPTOSS_STAGE_EMBEDDING && view->stage != GPTOSS_STAGE_RESIDUAL)
+        return;
     size_t place = view->stage == GPTOSS_STAGE_EMBEDDING ? 0 : view->layer + 1;
     CHECK(view->columns == o->config.hidden, "%zu columns", view->columns);
     memcpy(o->hidden + (place * o->tokens + o->done) * view->columns, view->data,

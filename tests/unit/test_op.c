@@ -111,7 +111,8 @@ typedef struct route_case {
 static void run_route(const team *self, void *user)
 {
     route_case *c = user;
-    op_route(self, c->logits, &c->route);
+    op_choose(self, c->logits, &c->route);
+    op_assign(self, c->logits, &c->route);
 }
 
 static void check_routing(void)
@@ -151,6 +152,7 @@ typedef struct attention_case {
     const float *q;
     const float *sinks;
     float *out;
+    float *sink_mass;
     size_t rows;
 } attention_case;
 
@@ -159,11 +161,12 @@ static void run_attention(const team *self, void *user)
     attention_case *c = user;
     float scratch[OP_ATTENTION_FLOATS(HEADS / KV, DIM)];
     op_attention(self, &c->shape, c->caches, c->positions, c->q, (size_t)HEADS * DIM, c->sinks,
-                 c->rows, c->out, scratch);
+                 c->rows, c->out, c->sink_mass, scratch);
 }
 
-static void exact_attention(const attention_case *c, const float *keys, const float *values,
-                            size_t row, size_t head, double *out)
+/* Fills out [DIM] and returns the sink's share. */
+static double exact_attention(const attention_case *c, const float *keys, const float *values,
+                              size_t row, size_t head, double *out)
 {
     size_t kv = head / (HEADS / KV);
     size_t position = c->positions[row];
@@ -183,6 +186,7 @@ static void exact_attention(const attention_case *c, const float *keys, const fl
     }
     for (size_t d = 0; d < DIM; d++)
         out[d] /= total;
+    return exp(c->sinks[head]) / total;
 }
 
 /* A cache of `slots` that holds the last of LENGTH positions, attended from the very last one and,
@@ -194,6 +198,7 @@ static void check_attention(size_t window, size_t slots, size_t rows)
     static float ring[2][KV * 320 * DIM];
     static float q[LENGTH * HEADS * DIM];
     static float out[2][LENGTH * HEADS * DIM];
+    static float sink_mass[LENGTH * HEADS];
     float sinks[HEADS];
     attention_case c = {.shape = {HEADS, KV, DIM, window}, .q = q, .sinks = sinks, .rows = rows};
     fill(keys, LENGTH * KV * DIM);
@@ -214,6 +219,7 @@ static void check_attention(size_t window, size_t slots, size_t rows)
     }
     for (uint32_t threads = 1; threads <= 3; threads++) {
         c.out = out[threads == 1 ? 0 : 1];
+        c.sink_mass = threads == 1 ? sink_mass : NULL;
         parallel_run(threads, run_attention, &c);
         if (threads > 1)
             CHECK(memcmp(out[0], out[1], rows * HEADS * DIM * sizeof **out) == 0, "%u threads",
@@ -222,7 +228,8 @@ static void check_attention(size_t window, size_t slots, size_t rows)
     for (size_t row = 0; row < rows; row++) {
         for (size_t head = 0; head < HEADS; head++) {
             double exact[DIM];
-            exact_attention(&c, keys, values, row, head, exact);
+            double mass = exact_attention(&c, keys, values, row, head, exact);
+            CHECK(fabs(sink_mass[row * HEADS + head] - mass) < 1e-5, "the sink of head %zu", head);
             for (size_t d = 0; d < DIM; d++)
                 CHECK(fabs(out[0][(row * HEADS + head) * DIM + d] - exact[d]) < 1e-5,
                       "window %zu, row %zu, head %zu", window, row, head);

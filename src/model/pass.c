@@ -1,0 +1,54 @@
+#include "model/pass.h"
+
+/* The shape of a stage; where its values lie is left to fill in. */
+static gptoss_tap_view view_of(const pass *p, gptoss_stage stage)
+{
+    bool by_place = stage >= GPTOSS_STAGE_GATE_UP && stage <= GPTOSS_STAGE_EXPERT_OUT;
+    return (gptoss_tap_view){.stage = stage,
+                             .layer = gptoss_stage_per_layer(stage) ? p->layer : 0,
+                             .rows = p->rows,
+                             .pieces = gptoss_stage_pieces(stage, p->config),
+                             .columns = gptoss_stage_columns(stage, p->config),
+                             .positions = p->space->positions,
+                             .order = by_place ? p->space->route.place : NULL};
+}
+
+/* Thread 0 shows the view; the others wait, so that it stays as it is. */
+static void show(const pass *p, const gptoss_tap_view *view)
+{
+    if (p->self->rank == 0)
+        p->tap(p->tap_user, view);
+    team_wait(p->self);
+}
+
+void pass_settle(const pass *p, gptoss_stage stage, float *data, size_t stride)
+{
+    if (p->tap == NULL)
+        return;
+    gptoss_tap_view view = view_of(p, stage);
+    view.data = data;
+    view.stride = stride;
+    show(p, &view);
+}
+
+void pass_settle_experts(const pass *p)
+{
+    if (p->tap == NULL)
+        return;
+    gptoss_tap_view view = view_of(p, GPTOSS_STAGE_EXPERTS);
+    view.ids = p->space->route.expert;
+    view.stride = view.columns;
+    show(p, &view);
+}
+
+void pass_settle_logits(const pass *p, size_t rows)
+{
+    if (p->tap == NULL)
+        return;
+    gptoss_tap_view view = view_of(p, GPTOSS_STAGE_LOGITS);
+    view.rows = rows;
+    view.positions = p->space->wanted_positions;
+    view.data = p->space->logits;
+    view.stride = view.columns;
+    show(p, &view);
+}

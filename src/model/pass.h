@@ -1,0 +1,34 @@
+/* A batch on its way through the model, and how each of its stages ends. */
+#ifndef MODEL_PASS_H
+#define MODEL_PASS_H
+
+#include "gptoss.h"
+#include "model/workspace.h"
+
+/* What each thread of the team sees: the same, but for `self` and `scratch`. */
+typedef struct pass {
+    const team *self;
+    const gptoss_config *config;
+    workspace *space;
+    size_t rows;
+    uint32_t layer; /* the present one */
+    float *scratch; /* this thread's own */
+    op_alarm *alarm;
+    gptoss_tap_fn tap; /* or NULL */
+    void *tap_user;
+} pass;
+
+/*
+ * Ends a stage whose pieces lie `stride` floats apart at `data`: shows it to the tap, which may
+ * overwrite it. The whole team calls it, and returns when the values are final. Costs nothing
+ * without a tap.
+ */
+void pass_settle(const pass *p, gptoss_stage stage, float *data, size_t stride);
+
+/* Ends GPTOSS_STAGE_EXPERTS, the ids of the routing. */
+void pass_settle_experts(const pass *p);
+
+/* Ends GPTOSS_STAGE_LOGITS of the `rows` rows that want them. */
+void pass_settle_logits(const pass *p, size_t rows);
+
+#endif
