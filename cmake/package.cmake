@@ -23,7 +23,7 @@ target_include_directories(gptoss_package INTERFACE
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
     $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 target_link_libraries(gptoss_package PRIVATE
-    PkgConfig::CJSON PkgConfig::PCRE2 OpenSSL::Crypto m
+    PkgConfig::CJSON PkgConfig::PCRE2 OpenSSL::Crypto ZLIB::ZLIB m
     $<$<BOOL:${GPTOSS_OPENMP}>:OpenMP::OpenMP_C>)
 
 # ---- libraries -------------------------------------------------------------------------------

@@ -9,8 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
+#include "base/gzip.h"
+#include "base/map.h"
 #include "text/pretokenize.h"
 #include "text/tokenizer_file.h"
 
@@ -32,14 +33,14 @@ static inline char *o200k_inflate(const char *name, size_t *length)
 {
     char path[1024];
     snprintf(path, sizeof path, "%s%s", O200K_DIRECTORY, name);
-    gzFile file = gzopen(path, "rb");
-    o200k_require(file != NULL, path);
-    size_t capacity = 8U << 20;
-    char *data = malloc(capacity);
-    int read = gzread(file, data, (unsigned)capacity);
-    o200k_require(read > 0 && (size_t)read < capacity && gzclose(file) == Z_OK, path);
-    *length = (size_t)read;
-    return data;
+    file_map file;
+    uint8_t *data = NULL;
+    o200k_require(file_map_open(path, &file, NULL) == GPTOSS_OK, path);
+    o200k_require(gzip_inflate(file.data, file.size, path, 64U << 20, &data, length, NULL) ==
+                      GPTOSS_OK,
+                  path);
+    file_map_close(&file);
+    return (char *)data;
 }
 
 /* ---- tokenizer.json -------------------------------------------------------------------------- */
