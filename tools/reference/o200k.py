@@ -36,16 +36,16 @@ def read_ranks_file() -> bytes:
     return data
 
 
-def load_ranks() -> dict[bytes, int]:
-    """Rank, which is id, of every token."""
-    pairs = (line.split() for line in read_ranks_file().splitlines())
+def load_ranks(file: bytes | None = None) -> dict[bytes, int]:
+    """Rank, which is id, of every token; of o200k_base.tiktoken unless another file is given."""
+    pairs = (line.split() for line in (file or read_ranks_file()).splitlines())
     return {base64.b64decode(token): int(rank) for token, rank in pairs}
 
 
-def load_encoding():
+def load_encoding(file: bytes | None = None):
     """tiktoken's own encoder over these ranks; touches no network."""
     import tiktoken
 
     return tiktoken.Encoding(
-        "o200k_harmony", pat_str=PATTERN, mergeable_ranks=load_ranks(), special_tokens=SPECIALS
+        "o200k_harmony", pat_str=PATTERN, mergeable_ranks=load_ranks(file), special_tokens=SPECIALS
     )

@@ -1,73 +1,85 @@
-"""The two official implementations of gpt-oss as oracles: float32, on the CPU, file by file theirs.
+"""The two official implementations of gpt-oss as oracles, on the CPU, file by file theirs.
 
 Both read the checkpoint with their own loaders, so that the order of nibbles, the meaning of scales
-and the transpositions are theirs. Nothing of their arithmetic is patched: transformers is asked for
-float32 and eager attention, OpenAI's module is loaded as always and then converted by `.float()`,
-which every operation in it follows.
+and the transpositions are theirs. Nothing of their arithmetic is patched, but for float64, which
+neither has: transformers is asked for a type and eager attention, OpenAI's module is loaded as
+always, in bfloat16, and then converted, which every operation in it follows.
 
-Names of what `run` returns are those of `gptoss dump`: "logits" [tokens, vocab] and "hidden.L"
-[tokens, hidden], L = 0 being the embedding and L the residual after L layers.
+With `stream` one layer at a time is in memory: modules, masks and dequantisers are theirs as ever,
+only the order of loading is ours. The results are the same, bit for bit.
 """
 
 import importlib.metadata
+import math
 import os
-import pathlib
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
 
+import loading
+import stages
+
 PACKAGES = {"transformers": ["torch", "transformers", "safetensors"], "openai": ["torch", "gpt-oss"]}
 
 
-def provenance(oracle: str) -> dict[str, str]:
-    """Versions of what computed a result, for the metadata of a file."""
-    versions = {name: importlib.metadata.version(name) for name in PACKAGES[oracle]}
-    return versions | {"python": sys.version.split()[0], "dtype": "float32"}
+def versions(oracle: str) -> dict[str, str]:
+    """Of what computes a result."""
+    found = {name: importlib.metadata.version(name) for name in PACKAGES[oracle]}
+    return found | {"python": sys.version.split()[0]}
 
 
-class _Recorder:
-    """Keeps what the embedding and each layer put out, before the final norm."""
+class _Oracle:
+    @torch.inference_mode()
+    def observe(self, ids: list[int], sink) -> None:
+        """Runs the tokens; the sink is shown every stage."""
+        with self.observer(self.model, sink, len(ids)):
+            self._forward(ids)
 
-    def __init__(self, embedding, layers):
-        self.seen = []
-        for module in [embedding, *layers]:
-            module.register_forward_hook(self._keep)
-
-    def _keep(self, module, inputs, output):
-        self.seen.append(output[0] if isinstance(output, tuple) else output)
-
-    def take(self, logits) -> dict[str, np.ndarray]:
-        found = {f"hidden.{i}": x for i, x in enumerate(self.seen)} | {"logits": logits}
-        self.seen = []
-        width = {name: x.shape[-1] for name, x in found.items()}
-        return {name: x.reshape(-1, width[name]).numpy().copy() for name, x in found.items()}
+    def run(self, ids: list[int], wanted=("embedding", "residual", "logits")):
+        """Stages as arrays, by the names of a dump: "hidden.L", "logits", "layers.L.q"."""
+        sink = stages.Collector(wanted)
+        self.observe(ids, sink)
+        return sink.tensors()
 
 
-class Transformers:
+# ---- transformers --------------------------------------------------------------------------------
+
+
+class Transformers(_Oracle):
     """transformers' GptOssForCausalLM, on the layouts "hf-mxfp4" and "hf"."""
 
-    name = "transformers"
+    name, package, dtypes = "transformers", "transformers", ["float32", "bfloat16"]
+    observer = stages.TransformersObserver
 
-    def __init__(self, directory: str):
+    def __init__(self, directory, dtype: str = "float32", stream: bool = False, first_layers=None):
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
         import transformers
 
         transformers.logging.set_verbosity_error()
         transformers.utils.logging.disable_progress_bar()
-        self.model = transformers.GptOssForCausalLM.from_pretrained(
-            directory, dtype=torch.float32, attn_implementation="eager",
-            experts_implementation="eager",
-        ).eval()
-        for name, weight in self.model.named_parameters():
-            assert weight.dtype == torch.float32, f"{name} was loaded as {weight.dtype}"
-        self._recorder = _Recorder(self.model.model.embed_tokens, self.model.model.layers)
+        if "model_type" not in loading.read_config(directory):
+            raise loading.Unsuitable(f"{directory} is not in a layout of Hugging Face's")
+        self._dtype = getattr(torch, dtype)
+        if stream:
+            self.model = self._skeleton(directory)
+        else:
+            self.model = transformers.GptOssForCausalLM.from_pretrained(
+                directory, dtype=self._dtype, attn_implementation="eager",
+                experts_implementation="eager",
+            ).eval()  # fmt: skip
+            for name, weight in self.model.named_parameters():
+                assert weight.dtype == self._dtype, f"{name} was loaded as {weight.dtype}"
+        self.model.model.layers = self.model.model.layers[:first_layers]
+        config = self.model.config
+        self.shape = stages.Shape(
+            len(self.model.model.layers), config.hidden_size, config.intermediate_size,
+            config.vocab_size, config.num_attention_heads, config.num_key_value_heads,
+            config.head_dim, config.num_local_experts, config.num_experts_per_tok,
+        )  # fmt: skip
 
-    @torch.inference_mode()
-    def run(self, ids: list[int]) -> dict[str, np.ndarray]:
-        logits = self.model(torch.tensor([ids]), use_cache=False).logits
-        return self._recorder.take(logits)
+    def _forward(self, ids: list[int]) -> None:
+        self.model(torch.tensor([ids]), use_cache=False)
 
     @torch.inference_mode()
     def greedy(self, ids: list[int], count: int) -> list[int]:
@@ -83,113 +95,211 @@ class Transformers:
             max_new_tokens=count, min_new_tokens=count,
             use_cache=self.model.config.sliding_window != 1,
         )  # fmt: skip
-        self._recorder.seen = []
         return made[0, len(ids) :].tolist()
 
-
-class StreamedTransformers:
-    """transformers' modules for a large "hf-mxfp4" checkpoint, with one layer in memory at a time.
-
-    The modules, the masks and the dequantiser are transformers'; only the order of loading is ours.
-    A layer of the published models takes 3.3 GB in float32 here, and twice that while it is loaded.
-    """
-
-    name = "transformers"
-
-    def __init__(self, directory: str):
-        import safetensors
+    def _skeleton(self, directory):
+        """The modules without weights, which come when they run."""
         import transformers
-        from transformers.integrations.mxfp4 import convert_moe_packed_tensors
         from transformers.models.gpt_oss.modeling_gpt_oss import GptOssRotaryEmbedding
 
-        self._dequantise = convert_moe_packed_tensors
-        files = sorted(pathlib.Path(directory).glob("*.safetensors"))
-        opened = [safetensors.safe_open(file, framework="pt") for file in files]
-        self._file_of = {name: file for file in opened for name in file.keys()}
-
         config = transformers.AutoConfig.from_pretrained(directory)
-        del config.quantization_config
+        if hasattr(config, "quantization_config"):
+            del config.quantization_config
         config._attn_implementation = "eager"
         config._experts_implementation = "eager"
         with torch.device("meta"):
-            self.model = transformers.GptOssForCausalLM(config).eval()
-        self.model.model.rotary_emb = GptOssRotaryEmbedding(config)
-        for name, module in self._pieces():
-            module.register_forward_pre_hook(lambda module, _, name=name: self._load(module, name))
-            module.register_forward_hook(self._unload)
-        self._recorder = _Recorder(self.model.model.embed_tokens, self.model.model.layers)
-
-    def _pieces(self):
-        inner = self.model.model
-        yield "model.embed_tokens", inner.embed_tokens
-        for index, layer in enumerate(inner.layers):
-            yield f"model.layers.{index}", layer
-        yield "model.norm", inner.norm
-        yield "lm_head", self.model.lm_head
-
-    def _load(self, module, prefix: str) -> None:
-        state = {}
-        for name in module.state_dict():
-            stored = f"{prefix}.{name}"
-            if stored in self._file_of:
-                state[name] = self._read(stored).float()
-            else:
-                state[name] = self._experts(stored, module.get_parameter(name).shape)
-        module.load_state_dict(state, assign=True)
-
-    def _experts(self, name: str, shape: torch.Size):
-        """[experts, in, out] in float32, by way of bfloat16, which holds MXFP4 exactly."""
-        blocks, scales = self._read(name + "_blocks"), self._read(name + "_scales")
-        experts = torch.empty(shape)
-
-        @torch.inference_mode()
-        def fill(i: int) -> None:
-            torch.set_num_threads(1)  # of this worker: its operations are small
-            one = slice(i, i + 1)
-            experts[one] = self._dequantise(blocks[one], scales[one], rows_per_chunk=1 << 14)
-
-        with ThreadPoolExecutor(os.cpu_count()) as workers:
-            list(workers.map(fill, range(len(experts))))
-        return experts
-
-    @staticmethod
-    def _unload(module, inputs, output) -> None:
-        module.to("meta")
-
-    def _read(self, name: str):
-        return self._file_of[name].get_tensor(name)
-
-    @torch.inference_mode()
-    def run(self, ids: list[int]) -> dict[str, np.ndarray]:
-        logits = self.model(torch.tensor([ids]), use_cache=False).logits
-        return self._recorder.take(logits)
+            model = transformers.GptOssForCausalLM(config).eval()
+        inner = model.model
+        inner.rotary_emb = GptOssRotaryEmbedding(config)
+        pieces = {f"model.layers.{i}": layer for i, layer in enumerate(inner.layers)}
+        pieces |= {"model.embed_tokens": inner.embed_tokens, "model.norm": inner.norm}
+        stored = loading.Stored(directory)
+        for prefix, piece in (pieces | {"lm_head": model.lm_head}).items():
+            loading.load_while_running(
+                piece,
+                lambda m=piece, p=prefix: loading.transformers_state(stored, m, p, self._dtype),
+            )
+        return model
 
 
-class OpenAI:
-    """OpenAI's torch model, on the layout "original". It has no cache."""
+# ---- OpenAI --------------------------------------------------------------------------------------
 
-    name = "openai"
+GATHER_BYTES = 2_500_000_000  # of expert weights that an MLP block copies at once, about
+MLP_SLICE = 32  # tokens at most
 
-    def __init__(self, directory: str):
+
+class OpenAI(_Oracle):
+    """OpenAI's torch model, on the layout "original" and, by renaming, "hf-mxfp4". It has no cache.
+
+    Its MLP block copies the weights of four experts for every token, 400 MB each in float32 at the
+    published width: it is given so many tokens at once as `mlp_slice` says.
+    """
+
+    name, package, dtypes = "openai", "gpt-oss", ["float32", "bfloat16", "float64"]
+    observer = stages.OpenAIObserver
+
+    def __init__(
+        self, directory, dtype: str = "float32", stream: bool = False, first_layers=None,
+        mlp_slice: int | None = None,
+    ):  # fmt: skip
         from gpt_oss.torch.model import Transformer
 
-        self.model = Transformer.from_checkpoint(directory, device="cpu").float()
-        self._recorder = _Recorder(self.model.embedding, self.model.block)
+        kind = getattr(torch, dtype)
+        config = loading.read_config(directory)
+        if stream or "model_type" in config:
+            self.model = self._skeleton(directory, config, kind, stream)
+        else:
+            self.model = Transformer.from_checkpoint(directory, device="cpu")
+            if kind != torch.bfloat16:
+                self.model.to(kind)
+        self.model.block = self.model.block[:first_layers]
+        if kind == torch.float64:
+            _widen(self.model)
+        self.shape = self._measure()
+        row = 3 * self.shape.intermediate * self.shape.hidden * self.shape.experts_per_token
+        most = max(3, min(MLP_SLICE, GATHER_BYTES // (row * kind.itemsize)))
+        for block in self.model.block:
+            _slice_mlp(block.mlp, mlp_slice or most)
 
-    @torch.inference_mode()
-    def run(self, ids: list[int]) -> dict[str, np.ndarray]:
-        return self._recorder.take(self.model(torch.tensor(ids)))
+    def _forward(self, ids: list[int]) -> None:
+        self.model(torch.tensor(ids))
 
-    @torch.inference_mode()
     def greedy(self, ids: list[int], count: int) -> list[int]:
         tokens = list(ids)
         for _ in range(count):
-            tokens.append(int(self.model(torch.tensor(tokens))[-1].argmax()))
-        self._recorder.seen = []
+            tokens.append(int(self.run(tokens, ["logits"])["logits"][-1].argmax()))
         return tokens[len(ids) :]
+
+    def _measure(self) -> stages.Shape:
+        attention, mlp = self.model.block[0].attn, self.model.block[0].mlp
+        vocab, hidden = self.model.embedding.weight.shape
+        return stages.Shape(
+            len(self.model.block), hidden, mlp.mlp2_weight.shape[-1], vocab,
+            attention.num_attention_heads, attention.num_key_value_heads, attention.head_dim,
+            mlp.num_experts, mlp.experts_per_token,
+        )  # fmt: skip
+
+    def _skeleton(self, directory, config: dict, dtype, stream: bool):
+        """The modules, with their weights or without, which then come when they run."""
+        from gpt_oss.torch.model import ModelConfig, Transformer
+
+        config = _openai_config(config) if "model_type" in config else config
+        with torch.device("meta"):
+            model = Transformer(ModelConfig(**config)).eval()
+        stored = loading.Stored(directory)
+        pieces = {f"block.{i}": block for i, block in enumerate(model.block)}
+        pieces |= {"embedding": model.embedding, "norm": model.norm}
+        for prefix, piece in (pieces | {"unembedding": model.unembedding}).items():
+            load = lambda m=piece, p=prefix: loading.openai_state(stored, m, p, dtype)  # noqa: E731
+            if stream:
+                loading.load_while_running(piece, load)
+            else:
+                piece.load_state_dict(load(), assign=True)
+        return model
+
+
+def _openai_config(config: dict) -> dict:
+    """Hugging Face's config.json in OpenAI's words, where OpenAI's model has words for it."""
+    rope = config.get("rope_parameters") or config["rope_scaling"] | {
+        "rope_theta": config["rope_theta"]
+    }
+    layers = config["num_hidden_layers"]
+    needed = {
+        "rms_norm_eps": 1e-5, "swiglu_alpha": 1.702, "attention_bias": True,
+        "tie_word_embeddings": False,
+        "layer_types": [("sliding_attention", "full_attention")[i % 2] for i in range(layers)],
+    }  # fmt: skip
+    other = [key for key, value in needed.items() if config.get(key, value) != value]
+    if rope["rope_type"] != "yarn" or rope.get("truncate", True):
+        other.append("truncate")
+    if other or "quantization_config" not in config:
+        what = ", ".join(other) or "unquantised experts"
+        raise loading.Unsuitable(f"OpenAI's model cannot do what config.json says: {what}")
+    return {
+        "num_hidden_layers": layers,
+        "num_experts": config["num_local_experts"],
+        "experts_per_token": config["num_experts_per_tok"],
+        "vocab_size": config["vocab_size"],
+        "hidden_size": config["hidden_size"],
+        "intermediate_size": config["intermediate_size"],
+        "swiglu_limit": config.get("swiglu_limit", 7.0),
+        "head_dim": config["head_dim"],
+        "num_attention_heads": config["num_attention_heads"],
+        "num_key_value_heads": config["num_key_value_heads"],
+        "sliding_window": config["sliding_window"],
+        "initial_context_length": rope["original_max_position_embeddings"],
+        "rope_theta": rope["rope_theta"],
+        "rope_scaling_factor": rope["factor"],
+        "rope_ntk_alpha": rope["beta_slow"],
+        "rope_ntk_beta": rope["beta_fast"],
+    }
+
+
+class _Given(torch.nn.Module):
+    """Puts out what it was made with."""
+
+    def __init__(self, output):
+        super().__init__()
+        self.output = output
+
+    def forward(self, x):
+        return self.output
+
+
+def _slice_mlp(mlp, most: int) -> None:
+    """Lets an MLP block see at most so many tokens at once.
+
+    Norm and router run over all of them, as ever: the bits of a matrix product depend on its shape.
+    What follows is a batch of products, one for each token.
+    """
+    whole = mlp.forward
+
+    def forward(x):
+        norm, gate = mlp.norm, mlp.gate
+        t = norm(x)
+        g = gate(t)
+        parts = []
+        try:
+            for rows in torch.arange(len(x)).tensor_split(math.ceil(len(x) / most)):
+                mlp.norm, mlp.gate = _Given(t[rows]), _Given(g[rows])
+                parts.append(whole(x[rows]))
+        finally:
+            mlp.norm, mlp.gate = norm, gate
+        return torch.cat(parts)
+
+    mlp.forward = forward
+
+
+FLOAT64 = (
+    "float64 throughout: RMSNorm without its cast to float32; cosine and sine of the rotary angle, "
+    "itself the float32 product of position and inverse frequency, in float64"
+)
+
+
+def _widen(model) -> None:
+    """float64 in the two places where OpenAI's code asks for float32."""
+    from gpt_oss.torch.model import RMSNorm, RotaryEmbedding
+
+    class WideNorm(RMSNorm):
+        def forward(self, x):
+            return x * torch.rsqrt(torch.mean(x**2, dim=-1, keepdim=True) + self.eps) * self.scale
+
+    class WideRotary(RotaryEmbedding):
+        def _compute_cos_sin(self, num_tokens: int):
+            concentration, inv_freq = self._compute_concentration_and_inv_freq()
+            t = torch.arange(num_tokens, dtype=torch.float32)
+            angle = torch.einsum("i,j->ij", t, inv_freq).double()
+            return angle.cos() * concentration, angle.sin() * concentration
+
+    for module in model.modules():
+        wide = {RMSNorm: WideNorm, RotaryEmbedding: WideRotary}.get(type(module))
+        module.__class__ = wide or type(module)
 
 
 def nmse(got: np.ndarray, wanted: np.ndarray) -> float:
     """Squared error over squared truth, in double precision."""
     difference = got.astype(np.float64) - wanted
     return float((difference**2).sum() / (wanted.astype(np.float64) ** 2).sum())
+
+
+BACKENDS = {"transformers": Transformers, "openai": OpenAI}
