@@ -21,7 +21,7 @@ def test_real_width(tmp_path, program, figures):
         assert np.array_equal(ours[name].view(np.uint32), other[name].view(np.uint32)), name
     del other
 
-    truth = oracles.StreamedTransformers(model).run(ids)
+    truth = oracles.Transformers(model, stream=True).run(ids)
     for path in model.iterdir():  # 3 GB
         path.unlink()
     assert ours.keys() == truth.keys()
