@@ -33,6 +33,12 @@ static inline uint16_t bf16_from_float(float value)
     return (uint16_t)((bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16);
 }
 
+/* The nearest bfloat16 value. */
+static inline float bf16_round(float value)
+{
+    return bf16_to_float(bf16_from_float(value));
+}
+
 static inline float f16_to_float(uint16_t bits)
 {
     uint32_t sign = (uint32_t)(bits & 0x8000U) << 16;

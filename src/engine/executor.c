@@ -5,6 +5,11 @@
 #include "engine/sequence.h"
 #include "model/forward.h"
 
+const char *gptoss_numerics_name(gptoss_numerics numerics)
+{
+    return numerics == GPTOSS_NUMERICS_TORCH_BF16 ? "torch-bf16" : "f32";
+}
+
 struct gptoss_executor {
     const gptoss_model *model;
     uint32_t chunk;
@@ -20,6 +25,7 @@ gptoss_status gptoss_executor_open(const gptoss_model *model,
 {
     uint32_t threads = options == NULL || options->threads == 0 ? cpu_cores() : options->threads;
     uint32_t chunk = options == NULL || options->chunk == 0 ? GPTOSS_DEFAULT_CHUNK : options->chunk;
+    gptoss_numerics numerics = options == NULL ? GPTOSS_NUMERICS_F32 : options->numerics;
     *out = NULL;
     if (!cpu_wish_known())
         return fail(error, GPTOSS_USAGE,
@@ -31,13 +37,17 @@ gptoss_status gptoss_executor_open(const gptoss_model *model,
     if (chunk > GPTOSS_MAX_CHUNK)
         return fail(error, GPTOSS_LIMIT, "a chunk of %u rows: expected at most %d", chunk,
                     GPTOSS_MAX_CHUNK);
+    if (numerics != GPTOSS_NUMERICS_F32 && numerics != GPTOSS_NUMERICS_TORCH_BF16)
+        return fail(error, GPTOSS_USAGE, "numerics %d: expected those of f32 or torch-bf16",
+                    (int)numerics);
     if (threads > parallel_limit())
         threads = parallel_limit();
 
     gptoss_executor *executor = calloc(1, sizeof *executor);
     if (executor == NULL)
         return fail_memory(error, "an executor", sizeof *executor);
-    *executor = (gptoss_executor){.model = model, .chunk = chunk, .options.threads = threads};
+    *executor = (gptoss_executor){
+        .model = model, .chunk = chunk, .options = {.threads = threads, .numerics = numerics}};
     executor->rows = calloc(chunk, sizeof *executor->rows);
     executor->fed = calloc(chunk, sizeof *executor->fed);
     gptoss_status status =
@@ -75,6 +85,11 @@ uint32_t gptoss_executor_threads(const gptoss_executor *executor)
 uint32_t gptoss_executor_chunk(const gptoss_executor *executor)
 {
     return executor->chunk;
+}
+
+gptoss_numerics gptoss_executor_numerics(const gptoss_executor *executor)
+{
+    return executor->options.numerics;
 }
 
 void gptoss_executor_tap(gptoss_executor *executor, gptoss_tap_fn tap, void *user)

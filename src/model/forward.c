@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "model/layer.h"
+#include "op/torch_bf16.h"
 
 /* What all threads of one pass share. */
 typedef struct batch {
@@ -15,16 +16,20 @@ typedef struct batch {
 } batch;
 
 /* Cosines and sines of every row's position; they serve all layers. */
-static void find_angles(const team *self, const batch *b)
+static void find_angles(const pass *p, const rope *table)
 {
-    size_t half = b->model->rope.half;
+    workspace *w = p->space;
+    size_t half = table->half;
     size_t begin;
     size_t end;
-    team_share(self, b->count, 1, &begin, &end);
+    team_share(p->self, p->rows, 1, &begin, &end);
     for (size_t row = begin; row < end; row++)
-        rope_angles(&b->model->rope, b->rows[row].position, b->space->cosine + row * half,
-                    b->space->sine + row * half);
-    team_wait(self);
+        rope_angles(table, w->positions[row], w->cosine + row * half, w->sine + row * half);
+    team_wait(p->self);
+    if (p->torch) {
+        torch_round(p->self, w->cosine, p->rows, half, half);
+        torch_round(p->self, w->sine, p->rows, half, half);
+    }
 }
 
 /* Points every row at its cache of this layer. */
@@ -86,10 +91,11 @@ static void run(const team *self, void *user)
               .space = space,
               .rows = b->count,
               .scratch = space->scratch + self->rank * space->scratch_floats,
+              .torch = b->options->numerics == GPTOSS_NUMERICS_TORCH_BF16,
               .tap = b->options->tap,
               .tap_user = b->options->tap_user};
 
-    find_angles(self, b);
+    find_angles(&p, &b->model->rope);
     op_embed(self, &b->model->weights.embedding, space->tokens, b->count, space->hidden);
     pass_settle(&p, GPTOSS_STAGE_EMBEDDING, space->hidden, config->hidden);
     for (uint32_t layer = 0; layer < config->layers; layer++) {

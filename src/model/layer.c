@@ -1,5 +1,7 @@
 #include "model/layer.h"
 
+#include "op/torch_bf16.h"
+
 /* Queries, keys and values of the normed rows, the former two rotated, into w->qkv; the cache. */
 static void project(const pass *p, const layer_weights *layer, const attention_shape *shape)
 {
@@ -18,8 +20,9 @@ static void project(const pass *p, const layer_weights *layer, const attention_s
     pass_settle(p, GPTOSS_STAGE_K, k, stride);
     op_linear(p->self, &layer->v, layer->v_bias, w->normed, p->rows, v, stride, p->scratch);
     pass_settle(p, GPTOSS_STAGE_V, v, stride);
-    op_rotate(p->self, w->cosine, w->sine, p->rows, (size_t)c->heads + c->kv_heads, c->head_dim / 2,
-              q, stride);
+    (p->torch ? torch_rotate : op_rotate)(p->self, w->cosine, w->sine, p->rows,
+                                          (size_t)c->heads + c->kv_heads, c->head_dim / 2, q,
+                                          stride);
     pass_settle(p, GPTOSS_STAGE_Q_ROTARY, q, stride);
     pass_settle(p, GPTOSS_STAGE_K_ROTARY, k, stride);
     op_store_kv(p->self, shape, w->views, w->positions, k, v, stride, p->rows);
@@ -32,14 +35,17 @@ void layer_attention(const pass *p, const layer_weights *layer, bool sliding)
     size_t q_dim = (size_t)c->heads * c->head_dim;
     size_t stride = q_dim + 2 * (size_t)c->kv_heads * c->head_dim;
     attention_shape shape = {c->heads, c->kv_heads, c->head_dim, sliding ? c->window : SIZE_MAX};
+    float *sink_mass = p->tap == NULL ? NULL : w->sink_mass; /* nothing else reads it */
 
     op_rms_norm(p->self, w->hidden, layer->attention_norm, p->rows, c->hidden, c->norm_eps,
                 w->normed, p->alarm);
     pass_settle(p, GPTOSS_STAGE_ATTENTION_NORM, w->normed, c->hidden);
     project(p, layer, &shape);
-    op_attention(p->self, &shape, w->views, w->positions, w->qkv, stride, layer->sinks, p->rows,
-                 w->attended, p->tap == NULL ? NULL : w->sink_mass, p->scratch);
-    pass_settle(p, GPTOSS_STAGE_SINK_MASS, w->sink_mass, c->heads);
+    (p->torch ? torch_attention : op_attention)(p->self, &shape, w->views, w->positions, w->qkv,
+                                                stride, layer->sinks, p->rows, w->attended,
+                                                sink_mass, p->scratch);
+    if (sink_mass != NULL)
+        pass_settle(p, GPTOSS_STAGE_SINK_MASS, sink_mass, c->heads);
     pass_settle(p, GPTOSS_STAGE_ATTENTION, w->attended, q_dim);
     op_linear(p->self, &layer->out, layer->out_bias, w->attended, p->rows, w->block_out, c->hidden,
               p->scratch);
@@ -63,6 +69,13 @@ static void route(const pass *p, const layer_weights *layer)
     pass_settle(p, GPTOSS_STAGE_ROUTING_WEIGHTS, w->route.weight, c->experts_per_token);
 }
 
+static void grouped_linear(const pass *p, const matrix_stack *stack, number_format bias_format,
+                           const uint8_t *bias, const float *x, float *y)
+{
+    (p->torch ? torch_grouped_linear : op_grouped_linear)(p->self, &p->space->route, stack,
+                                                          bias_format, bias, x, y, p->scratch);
+}
+
 void layer_experts(const pass *p, const layer_weights *layer)
 {
     const gptoss_config *c = p->config;
@@ -73,14 +86,15 @@ void layer_experts(const pass *p, const layer_weights *layer)
     pass_settle(p, GPTOSS_STAGE_MLP_NORM, w->normed, c->hidden);
     route(p, layer);
     op_gather(p->self, &w->route, w->normed, c->hidden, w->expert_in);
-    op_grouped_linear(p->self, &w->route, &layer->gate_up, layer->gate_up_bias_format,
-                      layer->gate_up_bias, w->expert_in, w->expert_h, p->scratch);
+    grouped_linear(p, &layer->gate_up, layer->gate_up_bias_format, layer->gate_up_bias,
+                   w->expert_in, w->expert_h);
     pass_settle(p, GPTOSS_STAGE_GATE_UP, w->expert_h, 2 * (size_t)c->intermediate);
-    op_swiglu(p->self, w->expert_h, p->rows * c->experts_per_token, c->intermediate,
-              c->swiglu_alpha, c->swiglu_limit, w->expert_z);
+    (p->torch ? torch_swiglu : op_swiglu)(p->self, w->expert_h, p->rows * c->experts_per_token,
+                                          c->intermediate, c->swiglu_alpha, c->swiglu_limit,
+                                          w->expert_z);
     pass_settle(p, GPTOSS_STAGE_ACTIVATED, w->expert_z, c->intermediate);
-    op_grouped_linear(p->self, &w->route, &layer->down, layer->down_bias_format, layer->down_bias,
-                      w->expert_z, w->expert_out, p->scratch);
+    grouped_linear(p, &layer->down, layer->down_bias_format, layer->down_bias, w->expert_z,
+                   w->expert_out);
     pass_settle(p, GPTOSS_STAGE_EXPERT_OUT, w->expert_out, c->hidden);
     op_combine(p->self, &w->route, w->expert_out, c->hidden, w->block_out);
     pass_settle(p, GPTOSS_STAGE_COMBINED, w->block_out, c->hidden);

@@ -1,5 +1,7 @@
 #include "model/pass.h"
 
+#include "op/torch_bf16.h"
+
 /* The shape of a stage; where its values lie is left to fill in. */
 static gptoss_tap_view view_of(const pass *p, gptoss_stage stage)
 {
@@ -21,34 +23,37 @@ static void show(const pass *p, const gptoss_tap_view *view)
     team_wait(p->self);
 }
 
+static void settle(const pass *p, const gptoss_tap_view *view)
+{
+    if (p->torch)
+        torch_round(p->self, view->data, view->rows * view->pieces, view->columns, view->stride);
+    if (p->tap != NULL)
+        show(p, view);
+}
+
 void pass_settle(const pass *p, gptoss_stage stage, float *data, size_t stride)
 {
-    if (p->tap == NULL)
-        return;
     gptoss_tap_view view = view_of(p, stage);
     view.data = data;
     view.stride = stride;
-    show(p, &view);
+    settle(p, &view);
 }
 
 void pass_settle_experts(const pass *p)
 {
-    if (p->tap == NULL)
-        return;
     gptoss_tap_view view = view_of(p, GPTOSS_STAGE_EXPERTS);
     view.ids = p->space->route.expert;
     view.stride = view.columns;
-    show(p, &view);
+    if (p->tap != NULL)
+        show(p, &view);
 }
 
 void pass_settle_logits(const pass *p, size_t rows)
 {
-    if (p->tap == NULL)
-        return;
     gptoss_tap_view view = view_of(p, GPTOSS_STAGE_LOGITS);
     view.rows = rows;
     view.positions = p->space->wanted_positions;
     view.data = p->space->logits;
     view.stride = view.columns;
-    show(p, &view);
+    settle(p, &view);
 }

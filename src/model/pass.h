@@ -14,14 +14,15 @@ typedef struct pass {
     uint32_t layer; /* the present one */
     float *scratch; /* this thread's own */
     op_alarm *alarm;
+    bool torch;        /* round as OpenAI's torch code does */
     gptoss_tap_fn tap; /* or NULL */
     void *tap_user;
 } pass;
 
 /*
- * Ends a stage whose pieces lie `stride` floats apart at `data`: shows it to the tap, which may
- * overwrite it. The whole team calls it, and returns when the values are final. Costs nothing
- * without a tap.
+ * Ends a stage whose pieces lie `stride` floats apart at `data`: rounds it to bfloat16 when `torch`
+ * says so, then shows it to the tap, which may overwrite it. The whole team calls it, and returns
+ * when the values are final. In float32 and without a tap it costs nothing.
  */
 void pass_settle(const pass *p, gptoss_stage stage, float *data, size_t stride);
 

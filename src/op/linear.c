@@ -61,7 +61,7 @@ void op_grouped_linear(const team *self, const routing *route, const matrix_stac
         matrix one = matrix_stack_at(weights, expert);
         float *to = y + place * rows;
         matrix_dot(&one, begin, end - begin, x + place * columns, batch, to + begin, rows, panel);
-        for (size_t row = begin; row < end; row += MATRIX_PANEL_ROWS) {
+        for (size_t row = begin; row < end && bias != NULL; row += MATRIX_PANEL_ROWS) {
             size_t count = end - row < MATRIX_PANEL_ROWS ? end - row : MATRIX_PANEL_ROWS;
             float values[MATRIX_PANEL_ROWS];
             numbers_decode(bias_format, bias, expert * rows + row, count, values);

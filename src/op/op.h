@@ -113,7 +113,8 @@ void op_gather(const team *self, const routing *route, const float *x, size_t n,
 
 /*
  * y[place] = W_e x[place] + bias_e, e being the expert of the place. x [rows * top, W.columns],
- * y [rows * top, W.rows]; bias: numbers [experts, W.rows] in `bias_format`; panel as in op_linear.
+ * y [rows * top, W.rows]; bias: numbers [experts, W.rows] in `bias_format`, or NULL; panel as in
+ * op_linear.
  */
 void op_grouped_linear(const team *self, const routing *route, const matrix_stack *weights,
                        number_format bias_format, const uint8_t *bias, const float *x, float *y,
