@@ -1,0 +1,78 @@
+#include "base/output_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+gptoss_status output_file_create(output_file *file, const char *path, gptoss_error *error)
+{
+    *file = (output_file){.path = path, .error = error};
+    if (asprintf(&file->temporary, "%s.%ld.part", path, (long)getpid()) < 0)
+        return fail_memory(error, "a file name", strlen(path));
+    file->descriptor = open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (file->descriptor >= 0)
+        return GPTOSS_OK;
+    gptoss_status status =
+        fail(error, GPTOSS_IO, "%s: cannot create: %s", file->temporary, strerror(errno));
+    free(file->temporary);
+    return status;
+}
+
+void output_file_reserve(output_file *file, uint64_t bytes)
+{
+    int failure = EINTR;
+    while (failure == EINTR && file->status == GPTOSS_OK)
+        failure = bytes > INT64_MAX ? EFBIG : posix_fallocate(file->descriptor, 0, (off_t)bytes);
+    if (failure != 0 && file->status == GPTOSS_OK)
+        file->status =
+            fail(file->error, GPTOSS_IO, "%s: cannot take %" PRIu64 " bytes of disk space: %s",
+                 file->temporary, bytes, strerror(failure));
+}
+
+void output_file_write(output_file *file, const void *data, uint64_t bytes, uint64_t offset)
+{
+    const uint8_t *from = data;
+    while (bytes > 0 && file->status == GPTOSS_OK) {
+        ssize_t written = pwrite(file->descriptor, from, bytes, (off_t)offset);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0) {
+            file->status = fail(file->error, GPTOSS_IO, "%s: cannot write: %s", file->temporary,
+                                strerror(written < 0 ? errno : ENOSPC));
+            return;
+        }
+        from += written;
+        bytes -= (uint64_t)written;
+        offset += (uint64_t)written;
+    }
+}
+
+/* EINVAL: not every file system can. */
+static void synchronise(output_file *file)
+{
+    if (fsync(file->descriptor) != 0 && errno != EINVAL)
+        file->status =
+            fail(file->error, GPTOSS_IO, "%s: cannot write: %s", file->temporary, strerror(errno));
+}
+
+gptoss_status output_file_finish(output_file *file, gptoss_status keep)
+{
+    if (keep == GPTOSS_OK && file->status == GPTOSS_OK)
+        synchronise(file);
+    if (close(file->descriptor) != 0 && keep == GPTOSS_OK && file->status == GPTOSS_OK)
+        file->status =
+            fail(file->error, GPTOSS_IO, "%s: cannot write: %s", file->temporary, strerror(errno));
+    if (file->status == GPTOSS_OK)
+        file->status = keep;
+    if (file->status == GPTOSS_OK && rename(file->temporary, file->path) != 0)
+        file->status = fail(file->error, GPTOSS_IO, "%s: cannot rename to %s: %s", file->temporary,
+                            file->path, strerror(errno));
+    if (file->status != GPTOSS_OK)
+        unlink(file->temporary);
+    free(file->temporary);
+    return file->status;
+}
