@@ -1,258 +1,241 @@
 /* Writing what the model computes to a safetensors file. */
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/status.h"
+#include "base/number.h"
+#include "base/output_file.h"
+#include "parity/dump_header.h"
 
-enum { LOGIT_ROWS = 64 }; /* positions whose logits are in memory at once */
+enum { LOGIT_ROWS = 64 };        /* positions whose logits are in memory at once */
+enum { PARCEL_BYTES = 1 << 20 }; /* what is written at once, at least one row */
 
-/*
- *     | header length | JSON header, padded to 8 | hidden.0 | ... | hidden.L | logits |
- */
 typedef struct dump {
-    const gptoss_config *config;
-    const char *path;
-    char *temporary; /* written under this name, then renamed */
-    int file;
-    uint64_t data; /* offset of the first tensor */
-    size_t count;  /* positions */
-    size_t done;   /* positions of earlier chunks */
-    gptoss_status status;
+    dump_layout layout;
+    output_file file;
+    gptoss_executor *executor;
+    const uint32_t *tokens;
+    size_t needed;      /* tokens to run; nothing depends on the others */
+    uint64_t data;      /* offset of the first tensor */
+    uint64_t remaining; /* bytes of stages not yet written */
+    struct {
+        uint8_t *bytes;
+        uint64_t room;
+        uint64_t used;
+        uint64_t offset;
+    } parcel; /* rows on their way that lie side by side in the file */
+    gptoss_progress_fn progress;
+    void *user;
     gptoss_error *error;
 } dump;
 
-/* Text that grows; a failed allocation leaves text NULL and stays failed. */
-typedef struct text_buffer {
-    char *text;
-    size_t length;
-    size_t room;
-    bool failed;
-} text_buffer;
+/* ---- the tap: stages to their places ----------------------------------------------------------
+ */
 
-__attribute__((format(printf, 2, 3))) static void append(text_buffer *b, const char *format, ...)
+static void send_parcel(dump *d)
 {
-    for (int attempt = 0; attempt < 2 && !b->failed; attempt++) {
-        va_list arguments;
-        va_start(arguments, format);
-        int need = vsnprintf(b->text == NULL ? NULL : b->text + b->length, b->room - b->length,
-                             format, arguments);
-        va_end(arguments);
-        if (b->length + (size_t)need < b->room) {
-            b->length += (size_t)need;
-            return;
-        }
-        size_t room = 2 * (b->length + (size_t)need) + 256;
-        char *larger = realloc(b->text, room);
-        b->failed = larger == NULL;
-        b->text = b->failed ? b->text : larger;
-        b->room = b->failed ? b->room : room;
+    output_file_write(&d->file, d->parcel.bytes, d->parcel.used, d->parcel.offset);
+    d->remaining -= d->parcel.used;
+    d->parcel.used = 0;
+}
+
+/* Room in the parcel for `bytes` bytes that belong at `offset`. */
+static uint8_t *in_parcel(dump *d, uint64_t bytes, uint64_t offset)
+{
+    if (offset != d->parcel.offset + d->parcel.used || bytes > d->parcel.room - d->parcel.used)
+        send_parcel(d);
+    if (d->parcel.used == 0)
+        d->parcel.offset = offset;
+    uint8_t *place = d->parcel.bytes + d->parcel.used;
+    d->parcel.used += bytes;
+    return place;
+}
+
+static void copy_floats(const float *from, size_t count, bool bf16, uint8_t *to)
+{
+    if (!bf16) {
+        memcpy(to, from, count * sizeof *from);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        uint16_t rounded = bf16_from_float(from[i]);
+        memcpy(to + i * sizeof rounded, &rounded, sizeof rounded);
     }
 }
 
-static uint64_t hidden_bytes(const dump *d)
+static void copy_row(const gptoss_tap_view *view, size_t row, bool bf16, uint8_t *to)
 {
-    return (uint64_t)d->count * d->config->hidden * sizeof(float);
-}
-
-static uint64_t logit_bytes(const dump *d)
-{
-    return (uint64_t)d->count * d->config->vocab * sizeof(float);
-}
-
-static void append_config(text_buffer *b, const gptoss_config *c)
-{
-    append(b,
-           "{\\\"num_hidden_layers\\\":%" PRIu32 ",\\\"hidden_size\\\":%" PRIu32
-           ",\\\"intermediate_size\\\":%" PRIu32 ",\\\"vocab_size\\\":%" PRIu32
-           ",\\\"num_attention_heads\\\":%" PRIu32 ",\\\"num_key_value_heads\\\":%" PRIu32
-           ",\\\"head_dim\\\":%" PRIu32 ",\\\"num_local_experts\\\":%" PRIu32
-           ",\\\"num_experts_per_tok\\\":%" PRIu32 ",\\\"sliding_window\\\":%" PRIu32
-           ",\\\"max_position_embeddings\\\":%" PRIu32 ",\\\"rms_norm_eps\\\":%.9g"
-           ",\\\"swiglu_limit\\\":%.9g,\\\"swiglu_alpha\\\":%.9g",
-           c->layers, c->hidden, c->intermediate, c->vocab, c->heads, c->kv_heads, c->head_dim,
-           c->experts, c->experts_per_token, c->window, c->context, (double)c->norm_eps,
-           (double)c->swiglu_limit, (double)c->swiglu_alpha);
-    append(b,
-           ",\\\"rope_theta\\\":%.17g,\\\"rope_factor\\\":%.17g,\\\"rope_original_context\\\":%.17g"
-           ",\\\"layer_types\\\":[",
-           c->rope.theta, c->rope.factor, c->rope.original_context);
-    for (uint32_t layer = 0; layer < c->layers; layer++)
-        append(b, "%s\\\"%s\\\"", layer == 0 ? "" : ",",
-               c->sliding[layer] ? "sliding_attention" : "full_attention");
-    append(b, "]}");
-}
-
-static void append_tensor(text_buffer *b, const char *name, size_t rows, uint32_t columns,
-                          uint64_t begin, uint64_t bytes)
-{
-    append(b,
-           ",\"%s\":{\"dtype\":\"F32\",\"shape\":[%zu,%" PRIu32 "],\"data_offsets\":[%" PRIu64
-           ",%" PRIu64 "]}",
-           name, rows, columns, begin, begin + bytes);
-}
-
-static text_buffer make_header(const dump *d, const uint32_t *tokens)
-{
-    text_buffer b = {0};
-    append(&b,
-           "{\"__metadata__\":{\"format\":\"gptoss-dump-1\",\"producer\":\"gptoss %s\","
-           "\"dtype\":\"float32\",\"config\":\"",
-           gptoss_version());
-    append_config(&b, d->config);
-    append(&b, "\",\"ids\":\"[");
-    for (size_t i = 0; i < d->count; i++)
-        append(&b, "%s%" PRIu32, i == 0 ? "" : ",", tokens[i]);
-    append(&b, "]\"}");
-    uint64_t offset = 0;
-    for (uint32_t layer = 0; layer <= d->config->layers; layer++) {
-        char name[32];
-        snprintf(name, sizeof name, "hidden.%" PRIu32, layer);
-        append_tensor(&b, name, d->count, d->config->hidden, offset, hidden_bytes(d));
-        offset += hidden_bytes(d);
+    if (view->stage == GPTOSS_STAGE_EXPERTS) {
+        memcpy(to, view->ids + row * view->columns, view->columns * sizeof *view->ids);
+        return;
     }
-    append_tensor(&b, "logits", d->count, d->config->vocab, offset, logit_bytes(d));
-    append(&b, "}");
-    while (b.length % 8 != 0 && !b.failed)
-        append(&b, " ");
-    return b;
+    size_t piece_bytes = view->columns * (bf16 ? sizeof(uint16_t) : sizeof(float));
+    for (size_t piece = 0; piece < view->pieces; piece++)
+        copy_floats(gptoss_tap_piece(view, row, piece), view->columns, bf16,
+                    to + piece * piece_bytes);
 }
 
-/* Writes all bytes at an offset; keeps the first failure. */
-static void write_at(dump *d, const void *data, uint64_t bytes, uint64_t offset)
-{
-    const uint8_t *from = data;
-    while (bytes > 0 && d->status == GPTOSS_OK) {
-        ssize_t written = pwrite(d->file, from, bytes, (off_t)offset);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0) {
-            d->status = fail(d->error, GPTOSS_IO, "%s: cannot write: %s", d->temporary,
-                             strerror(written < 0 ? errno : ENOSPC));
-            return;
-        }
-        from += written;
-        bytes -= (uint64_t)written;
-        offset += (uint64_t)written;
-    }
-}
-
-static void write_header(dump *d, const uint32_t *tokens)
-{
-    text_buffer header = make_header(d, tokens);
-    if (header.failed) {
-        d->status = fail_memory(d->error, "the dump's header", header.room);
-    } else {
-        uint8_t length[8];
-        for (int i = 0; i < 8; i++)
-            length[i] = (uint8_t)((uint64_t)header.length >> (8 * i));
-        write_at(d, length, sizeof length, 0);
-        write_at(d, header.text, header.length, sizeof length);
-        d->data = sizeof length + header.length;
-    }
-    free(header.text);
-}
-
-/* The tap: one chunk of a hidden state to its place. */
-static void write_hidden(void *user, const gptoss_tap_view *view)
+static void write_stage(void *user, const gptoss_tap_view *view)
 {
     dump *d = user;
-    if (view->stage != GPTOSS_STAGE_EMBEDDING && view->stage != GPTOSS_STAGE_RESIDUAL)
+    const dump_layout *l = &d->layout;
+    if (!dump_layout_holds(l, view->stage, view->layer))
         return;
-    uint64_t index = view->stage == GPTOSS_STAGE_EMBEDDING ? 0 : view->layer + 1ULL;
-    uint64_t row = (uint64_t)d->config->hidden * sizeof(float);
-    write_at(d, view->data, view->rows * row, d->data + index * hidden_bytes(d) + d->done * row);
-}
-
-static void write_logits(dump *d, const float *logits, size_t rows)
-{
-    uint64_t row = (uint64_t)d->config->vocab * sizeof(float);
-    uint64_t start = d->data + (d->config->layers + 1ULL) * hidden_bytes(d);
-    write_at(d, logits, rows * row, start + d->done * row);
-}
-
-static void run_chunks(dump *d, gptoss_executor *executor, gptoss_sequence *sequence,
-                       const uint32_t *tokens, gptoss_progress_fn progress, void *user)
-{
-    size_t chunk = gptoss_executor_chunk(executor);
-    chunk = chunk < LOGIT_ROWS ? chunk : LOGIT_ROWS;
-    while (d->done < d->count && d->status == GPTOSS_OK) {
-        gptoss_row rows[LOGIT_ROWS];
-        const float *logits;
-        size_t part = d->count - d->done < chunk ? d->count - d->done : chunk;
-        if (progress != NULL && !progress(user, "dump", d->done, d->count)) {
-            d->status = fail(d->error, GPTOSS_INTERRUPTED, "interrupted after %zu of %zu tokens",
-                             d->done, d->count);
-            return;
-        }
-        for (size_t i = 0; i < part; i++)
-            rows[i] = (gptoss_row){sequence, (uint32_t)(d->done + i), tokens[d->done + i], true};
-        gptoss_status status = gptoss_executor_forward(executor, rows, part, &logits, d->error);
-        if (status != GPTOSS_OK) {
-            d->status = status;
-            return;
-        }
-        write_logits(d, logits, part);
-        d->done += part;
+    for (size_t row = 0; row < view->rows; row++) {
+        size_t place;
+        if (!dump_layout_row(l, view->positions[row], &place))
+            continue;
+        uint64_t offset = d->data + dump_layout_offset(l, view->stage, view->layer, place);
+        copy_row(view, row, l->bf16, in_parcel(d, l->row_bytes[view->stage], offset));
     }
-    if (d->status == GPTOSS_OK && progress != NULL)
-        progress(user, "dump", d->count, d->count);
+    send_parcel(d);
 }
 
-/* Everything between the opening of the temporary file and its renaming. */
-static void write_dump(dump *d, gptoss_executor *executor, const uint32_t *tokens,
-                       gptoss_progress_fn progress, void *user)
+/* ---- the run ----------------------------------------------------------------------------------
+ */
+
+static gptoss_status interrupted(const dump *d, size_t done)
+{
+    return fail(d->error, GPTOSS_INTERRUPTED, "interrupted after %zu of %zu tokens", done,
+                d->needed);
+}
+
+/* The rows of the next pass, as many as it may have; at most LOGIT_ROWS of them want logits. */
+static size_t next_rows(const dump *d, gptoss_sequence *sequence, gptoss_row *rows)
+{
+    size_t done = gptoss_sequence_length(sequence);
+    size_t count = 0;
+    size_t wanted = 0;
+    while (count < gptoss_executor_chunk(d->executor) && done + count < d->needed &&
+           wanted < LOGIT_ROWS) {
+        uint32_t position = (uint32_t)(done + count);
+        size_t place;
+        bool wants = dump_layout_row(&d->layout, position, &place);
+        rows[count++] = (gptoss_row){sequence, position, d->tokens[position], wants};
+        wanted += wants;
+    }
+    return count;
+}
+
+static gptoss_status run_with_logits(dump *d, gptoss_sequence *sequence)
+{
+    size_t chunk = gptoss_executor_chunk(d->executor);
+    gptoss_status status = GPTOSS_OK;
+    gptoss_row *rows = calloc(chunk, sizeof *rows);
+    if (rows == NULL)
+        return fail_memory(d->error, "a batch", chunk * sizeof *rows);
+    size_t done = 0;
+    while (done < d->needed && status == GPTOSS_OK && d->file.status == GPTOSS_OK) {
+        if (d->progress != NULL && !d->progress(d->user, "dump", done, d->needed)) {
+            status = interrupted(d, done);
+        } else {
+            size_t count = next_rows(d, sequence, rows);
+            status = gptoss_executor_forward(d->executor, rows, count, NULL, d->error);
+            done += count;
+        }
+    }
+    free(rows);
+    return status;
+}
+
+/* Asked before each layer: stops also when all is written, or when nothing more can be. */
+static bool goes_on(void *user, const char *what, uint64_t done, uint64_t total)
+{
+    dump *d = user;
+    (void)what;
+    if (d->remaining == 0 || d->file.status != GPTOSS_OK)
+        return false;
+    return d->progress == NULL || d->progress(d->user, "dump", done, total);
+}
+
+static gptoss_status run_without_logits(dump *d, gptoss_sequence *sequence)
+{
+    gptoss_error error;
+    gptoss_status status =
+        gptoss_executor_feed(d->executor, sequence, d->tokens, d->needed, goes_on, d, NULL, &error);
+    if (d->file.status != GPTOSS_OK || (status == GPTOSS_INTERRUPTED && d->remaining == 0))
+        return GPTOSS_OK;
+    if (status == GPTOSS_INTERRUPTED)
+        return interrupted(d, gptoss_sequence_length(sequence));
+    return status == GPTOSS_OK ? status : fail(d->error, status, "%s", error.message);
+}
+
+static gptoss_status run(dump *d)
 {
     gptoss_sequence *sequence = NULL;
-    d->status = gptoss_sequence_open(gptoss_executor_model(executor), (uint32_t)d->count,
-                                     gptoss_executor_chunk(executor), &sequence, d->error);
-    if (d->status != GPTOSS_OK)
-        return;
-    write_header(d, tokens);
-    gptoss_executor_tap(executor, write_hidden, d);
-    run_chunks(d, executor, sequence, tokens, progress, user);
-    gptoss_executor_tap(executor, NULL, NULL);
+    gptoss_status status =
+        gptoss_sequence_open(gptoss_executor_model(d->executor), (uint32_t)d->needed,
+                             gptoss_executor_chunk(d->executor), &sequence, d->error);
+    if (status != GPTOSS_OK)
+        return status;
+    gptoss_executor_tap(d->executor, write_stage, d);
+    status = (d->layout.stages >> GPTOSS_STAGE_LOGITS & 1U) != 0 ? run_with_logits(d, sequence)
+                                                                 : run_without_logits(d, sequence);
+    gptoss_executor_tap(d->executor, NULL, NULL);
     gptoss_sequence_close(sequence);
-    if (d->status == GPTOSS_OK && fsync(d->file) != 0 && errno != EINVAL)
-        d->status =
-            fail(d->error, GPTOSS_IO, "%s: cannot write: %s", d->temporary, strerror(errno));
+    if (status == GPTOSS_OK && d->file.status == GPTOSS_OK && d->progress != NULL)
+        d->progress(d->user, "dump", d->needed, d->needed);
+    return status;
+}
+
+/* ---- the file ---------------------------------------------------------------------------------
+ */
+
+/* Header, ids and positions; the rest of the file is only reserved. */
+static gptoss_status write_beginning(dump *d, const gptoss_dump_options *options)
+{
+    const dump_layout *l = &d->layout;
+    text_buffer header;
+    gptoss_status status =
+        dump_header_make(l, gptoss_executor_numerics(d->executor), options, &header, d->error);
+    if (status == GPTOSS_OK) {
+        d->data = header.length;
+        d->remaining = l->bytes - l->tokens * sizeof *d->tokens;
+        output_file_reserve(&d->file, d->data + l->bytes);
+        output_file_write(&d->file, header.bytes, header.length, 0);
+        output_file_write(&d->file, d->tokens, l->tokens * sizeof *d->tokens, d->data);
+    }
+    if (status == GPTOSS_OK && l->positions != NULL) {
+        uint64_t bytes = l->rows * sizeof *l->positions;
+        output_file_write(&d->file, l->positions, bytes, d->data + l->positions_begin);
+        d->remaining -= bytes;
+    }
+    text_free(&header);
+    return status == GPTOSS_OK ? d->file.status : status;
+}
+
+static gptoss_status make_parcel(dump *d)
+{
+    d->parcel.room = PARCEL_BYTES;
+    for (unsigned stage = 0; stage < GPTOSS_STAGE_COUNT; stage++)
+        if (d->parcel.room < d->layout.row_bytes[stage])
+            d->parcel.room = d->layout.row_bytes[stage];
+    d->parcel.bytes = malloc(d->parcel.room);
+    return d->parcel.bytes == NULL ? fail_memory(d->error, "a row of the dump", d->parcel.room)
+                                   : GPTOSS_OK;
 }
 
 gptoss_status gptoss_dump(gptoss_executor *executor, const uint32_t *tokens, size_t count,
                           const gptoss_dump_options *options, const char *path,
                           gptoss_progress_fn progress, void *user, gptoss_error *error)
 {
-    dump d = {.config = gptoss_model_config(gptoss_executor_model(executor)),
-              .path = path,
-              .count = count,
-              .error = error};
-    (void)options;
-    if (count == 0)
-        return fail(error, GPTOSS_USAGE, "nothing to dump: expected at least one token");
-    if (count > d.config->context)
-        return fail(error, GPTOSS_LIMIT, "%zu tokens: the model is made for at most %" PRIu32,
-                    count, d.config->context);
-    if (asprintf(&d.temporary, "%s.%ld.part", path, (long)getpid()) < 0)
-        return fail_memory(error, "a file name", strlen(path));
-    d.file = open(d.temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (d.file < 0) {
-        d.status = fail(error, GPTOSS_IO, "%s: cannot create: %s", d.temporary, strerror(errno));
-        free(d.temporary);
-        return d.status;
+    dump d = {
+        .executor = executor, .tokens = tokens, .progress = progress, .user = user, .error = error};
+    gptoss_status status = dump_layout_init(
+        &d.layout, gptoss_model_config(gptoss_executor_model(executor)), count, options,
+        gptoss_executor_numerics(executor) == GPTOSS_NUMERICS_TORCH_BF16, error);
+    if (status != GPTOSS_OK)
+        return status;
+    d.needed = dump_layout_needed(&d.layout);
+    status = make_parcel(&d);
+    if (status == GPTOSS_OK)
+        status = output_file_create(&d.file, path, error);
+    if (status == GPTOSS_OK) {
+        status = write_beginning(&d, options);
+        if (status == GPTOSS_OK)
+            status = run(&d);
+        status = output_file_finish(&d.file, status);
     }
-    write_dump(&d, executor, tokens, progress, user);
-    if (close(d.file) != 0 && d.status == GPTOSS_OK)
-        d.status = fail(error, GPTOSS_IO, "%s: cannot write: %s", d.temporary, strerror(errno));
-    if (d.status == GPTOSS_OK && rename(d.temporary, path) != 0)
-        d.status = fail(error, GPTOSS_IO, "%s: cannot rename to %s: %s", d.temporary, path,
-                        strerror(errno));
-    if (d.status != GPTOSS_OK)
-        unlink(d.temporary);
-    free(d.temporary);
-    return d.status;
+    free(d.parcel.bytes);
+    return status;
 }

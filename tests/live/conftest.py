@@ -31,10 +31,11 @@ class Program:
         return directory
 
     def dump(self, model, ids: list[int], file, *options: object) -> dict:
-        """The tensors of `gptoss dump`; the file is removed again."""
+        """The tensors of `gptoss dump`, without the ids; the file is removed again."""
         text = ",".join(map(str, ids))
         self.run(self.gptoss, "dump", "-m", model, "--ids", text, "-o", file, *options)
         tensors = load_file(file)
+        assert tensors.pop("ids").tolist() == ids
         pathlib.Path(file).unlink()
         return tensors
 

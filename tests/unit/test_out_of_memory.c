@@ -8,6 +8,7 @@
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/config.h"
 #include "gptoss.h"
+#include "scratch.h"
 
 #define MODEL     GPTOSS_SOURCE_DIR "/tests/golden/published/hf-mxfp4"
 #define TOKENIZER GPTOSS_SOURCE_DIR "/tests/fuzz/corpus/tokenizer/"
@@ -46,6 +47,26 @@ static gptoss_status use_model(gptoss_error *error)
     if (status == GPTOSS_OK)
         status = gptoss_sequence_open(model, 64, 16, &sequence, error);
     gptoss_sequence_close(sequence);
+    gptoss_model_close(model);
+    return status;
+}
+
+static gptoss_status use_dump(gptoss_error *error)
+{
+    static const uint32_t tokens[] = {1, 2, 3};
+    const gptoss_dump_options options = {.prompt = "hello"};
+    gptoss_model *model = NULL;
+    gptoss_executor *executor = NULL;
+    gptoss_status status = gptoss_model_open(MODEL, &model, error);
+    if (status == GPTOSS_OK)
+        status = gptoss_executor_open(model, NULL, &executor, error);
+    if (status == GPTOSS_OK)
+        status =
+            gptoss_dump(executor, tokens, 3, &options, scratch_path("dump"), NULL, NULL, error);
+    CHECK(access(scratch_path("dump"), F_OK) == (status == GPTOSS_OK ? 0 : -1), "status %d",
+          status);
+    remove(scratch_path("dump"));
+    gptoss_executor_close(executor);
     gptoss_model_close(model);
     return status;
 }
@@ -90,6 +111,7 @@ static const struct {
     {"a file of weights", use_file},
     {"a configuration", use_config},
     {"a model and a sequence", use_model},
+    {"a dump", use_dump},
     {"a tokenizer with merges as pairs", use_merge_pairs},
     {"a tokenizer with merges as strings", use_merge_strings},
     {"a tokenizer with merges in the order of ids", use_sorted_merges},
@@ -116,6 +138,7 @@ static bool run(size_t subject, long n)
 
 int main(void)
 {
+    scratch_begin();
     size_t count = sizeof subjects / sizeof *subjects;
     for (size_t i = 0; i < count; i++) {
         subjects[i].use(NULL); /* what is allocated once and kept is allocated now */
