@@ -65,6 +65,22 @@ usage 'gptoss generate: expected a checkpoint, -m PATH, found none' generate -p 
 usage 'gptoss inspect: expected a checkpoint, -m PATH, found none' inspect
 usage 'gptoss dump: expected one prompt, --ids IDS, -p TEXT or -f FILE, found none' dump -m model
 usage 'gptoss dump: expected a file to write, -o FILE, found none' dump -m model --ids 1
+usage 'gptoss dump: --numerics: expected f32 or torch-bf16, found "f16"' \
+    dump -m model --ids 1 -o file --numerics f16
+usage 'gptoss parity: expected a dump to compare with, --reference FILE, found none' \
+    parity -m model
+usage 'gptoss parity: expected one of -m PATH and --candidate FILE, found neither' \
+    parity --reference dump
+usage 'gptoss parity: expected one of -m PATH and --candidate FILE, found both' \
+    parity --reference dump -m model --candidate other
+usage 'gptoss parity: --isolated: expected a model with it, -m PATH, found --candidate' \
+    parity --reference dump --candidate other --isolated
+usage 'gptoss parity: --numerics: expected a model with it, -m PATH, found --candidate' \
+    parity --reference dump --candidate other --numerics f32
+usage 'gptoss parity: --worst: expected a whole number from 0 to 2147483647, found "all"' \
+    parity --worst all
+usage 'gptoss parity: --positions is a flag of gptoss dump, not of gptoss parity' \
+    parity --positions 1
 usage 'gptoss perplexity: expected a text, -f FILE, found none' perplexity -m model
 usage 'gptoss perplexity: --stride: expected at most the window of 8 tokens, found 9' \
     perplexity -m model -f text -c 8 --stride 9

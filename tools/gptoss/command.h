@@ -11,7 +11,7 @@
 
 #define EXIT_GOOD        0
 #define EXIT_FAILED      1
-#define EXIT_USAGE       2
+#define EXIT_USAGE       2   /* parity also ends like this when a file is not what it should be */
 #define EXIT_INTERRUPTED 130 /* 128 + SIGINT, as shells report it */
 
 #define MAX_STOP_TEXTS 64
@@ -23,6 +23,8 @@ typedef enum flag_id {
     FLAG_PROMPT,
     FLAG_FILE,
     FLAG_IDS,
+    FLAG_REFERENCE,
+    FLAG_CANDIDATE,
     FLAG_ESCAPE,
     FLAG_PARSE_SPECIAL,
     FLAG_PREDICT,
@@ -42,6 +44,14 @@ typedef enum flag_id {
     FLAG_CHECK,
     FLAG_SHA256,
     FLAG_OUTPUT,
+    FLAG_STAGES,
+    FLAG_LAYERS,
+    FLAG_POSITIONS,
+    FLAG_TOLERANCES,
+    FLAG_WORST,
+    FLAG_HTML,
+    FLAG_ISOLATED,
+    FLAG_NUMERICS,
     FLAG_CONTEXT,
     FLAG_STRIDE,
     FLAG_THREADS,
@@ -65,6 +75,14 @@ typedef struct options {
     const char *file;
     const char *ids;
     const char *output;
+    const char *reference;
+    const char *candidate;
+    const char *stages;
+    const char *layers;
+    const char *positions;
+    const char *tolerances;
+    const char *html;
+    const char *numerics; /* NULL: the command's choice */
     const char *stops[MAX_STOP_TEXTS];
     size_t stop_count;
     int64_t predict; /* -1: no limit */
@@ -74,6 +92,7 @@ typedef struct options {
     int64_t chunk;   /* 0: the library's default */
     int64_t top_k;
     int64_t logprobs;
+    int64_t worst; /* 0: all */
     double temperature;
     double top_p;
     double min_p;
@@ -88,6 +107,7 @@ typedef struct options {
     bool tensors;
     bool check;
     bool sha256;
+    bool isolated;
     bool verbose;
     bool man;
     bool help;
@@ -133,6 +153,7 @@ typedef enum command_id {
     COMMAND_TOKENIZE,
     COMMAND_INSPECT,
     COMMAND_DUMP,
+    COMMAND_PARITY,
     COMMAND_HELP,
     COMMAND_COMPLETION,
     COMMAND_COUNT
@@ -174,6 +195,7 @@ int run_perplexity(const options *given);
 int run_tokenize(const options *given);
 int run_inspect(const options *given);
 int run_dump(const options *given);
+int run_parity(const options *given);
 int run_help(const options *given);
 int run_completion(const options *given);
 

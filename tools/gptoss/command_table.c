@@ -4,7 +4,7 @@
 #include <string.h>
 
 #define ON(command)       (1U << COMMAND_##command)
-#define ON_RUNS           (ON(GENERATE) | ON(PERPLEXITY) | ON(DUMP))
+#define ON_RUNS           (ON(GENERATE) | ON(PERPLEXITY) | ON(DUMP) | ON(PARITY))
 #define ON_MODEL          (ON_RUNS | ON(TOKENIZE) | ON(INSPECT))
 #define ON_ALL            (ON_MODEL | ON(HELP) | ON(COMPLETION))
 #define AT(member)        offsetof(options, member)
@@ -39,6 +39,15 @@ static const flag flag_table[] = {
      "needed then."},
     {FLAG_IDS, ON(TOKENIZE), "ids", NULL, 0, GROUP_INPUT, VALUE_TEXT, AT(ids), 0, 0, "IDS", NULL,
      "The ids to decode, such as 1,2,3; - reads them from standard input."},
+    {FLAG_REFERENCE, ON(PARITY), "reference", NULL, 0, GROUP_INPUT, VALUE_PATH, AT(reference), 0, 0,
+     "FILE", NULL, "The dump to compare with: a .safetensors file, or one compressed as .gz."},
+    {FLAG_CANDIDATE, ON(PARITY), "candidate", NULL, 0, GROUP_INPUT, VALUE_PATH, AT(candidate), 0, 0,
+     "FILE", NULL, "Another dump of the same tokens, which is judged in place of a model."},
+    {FLAG_STAGES, ON(PARITY), "stages", NULL, 0, GROUP_INPUT, VALUE_TEXT, AT(stages), 0, 0, "LIST",
+     "all", "The stages to compare, such as q,k,router; all are those that the dump has."},
+    {FLAG_TOLERANCES, ON(PARITY), "tolerances", NULL, 0, GROUP_INPUT, VALUE_PATH, AT(tolerances), 0,
+     0, "FILE", NULL,
+     "A JSON file with limits in place of the built-in ones; docs/PARITY.md describes it."},
     {FLAG_DECODE, ON(TOKENIZE), "decode", NULL, 'd', GROUP_INPUT, VALUE_NONE, AT(decode), 0, 0,
      NULL, NULL, "Turn ids into bytes."},
     {FLAG_NULL, ON(TOKENIZE), "null", NULL, '0', GROUP_INPUT, VALUE_NONE, AT(null), 0, 0, NULL,
@@ -83,18 +92,42 @@ static const flag flag_table[] = {
      AT(no_display_prompt), 0, 0, NULL, NULL, "Do not print the prompt before its continuation."},
     {FLAG_OUTPUT, ON(DUMP), "output", NULL, 'o', GROUP_OUTPUT, VALUE_PATH, AT(output), 0, 0, "FILE",
      NULL, "The safetensors file to write. It appears only when it is complete."},
+    {FLAG_STAGES, ON(DUMP), "stages", NULL, 0, GROUP_OUTPUT, VALUE_TEXT, AT(stages), 0, 0, "LIST",
+     "embedding,residual,logits", "The stages to write, such as q,k,router; all writes every one."},
+    {FLAG_LAYERS, ON(DUMP), "layers", NULL, 0, GROUP_OUTPUT, VALUE_TEXT, AT(layers), 0, 0, "RANGE",
+     NULL, "The layers whose stages are written, such as 3 or 0-3, counted from 0 (default: all)."},
+    {FLAG_POSITIONS, ON(DUMP), "positions", NULL, 0, GROUP_OUTPUT, VALUE_TEXT, AT(positions), 0, 0,
+     "LIST", NULL,
+     "The tokens whose values are written, such as 0-31,63,-1, counted from 0, or with a minus "
+     "from "
+     "the end (default: all)."},
+    {FLAG_WORST, ON(PARITY), "worst", NULL, 0, GROUP_OUTPUT, VALUE_INTEGER, AT(worst), 0,
+     WHOLE_NUMBER_MOST, "N", NULL,
+     "List the N stages of single layers that come nearest to their limits or are furthest beyond, "
+     "worst first; 0 lists all."},
+    {FLAG_HTML, ON(PARITY), "html", NULL, 0, GROUP_OUTPUT, VALUE_PATH, AT(html), 0, 0, "FILE", NULL,
+     "Also write a page with a heat map of layers, stages and positions. It needs nothing else."},
     {FLAG_TENSORS, ON(INSPECT), "tensors", NULL, 0, GROUP_OUTPUT, VALUE_NONE, AT(tensors), 0, 0,
      NULL, NULL, "List every tensor with its type, shape, size and file."},
     {FLAG_CHECK, ON(INSPECT), "check", NULL, 0, GROUP_OUTPUT, VALUE_NONE, AT(check), 0, 0, NULL,
      NULL, "Read every weight and look for NaN, infinity and invalid scales."},
     {FLAG_SHA256, ON(INSPECT), "sha256", NULL, 0, GROUP_OUTPUT, VALUE_NONE, AT(sha256), 0, 0, NULL,
      NULL, "Print the SHA-256 of every weight file."},
-    {FLAG_JSON, ON(GENERATE) | ON(PERPLEXITY) | ON(TOKENIZE) | ON(INSPECT), "json", NULL, 0,
-     GROUP_OUTPUT, VALUE_NONE, AT(json), 0, 0, NULL, NULL,
-     "Print one JSON object instead of text."},
+    {FLAG_JSON, ON_MODEL & ~ON(DUMP), "json", NULL, 0, GROUP_OUTPUT, VALUE_NONE, AT(json), 0, 0,
+     NULL, NULL, "Print one JSON object instead of text."},
     {FLAG_MAN, ON(HELP), "man", NULL, 0, GROUP_OUTPUT, VALUE_NONE, AT(man), 0, 0, NULL, NULL,
      "Print the manual page as roff source."},
 
+    {FLAG_ISOLATED, ON(PARITY), "isolated", NULL, 0, GROUP_RUN, VALUE_NONE, AT(isolated), 0, 0,
+     NULL, NULL,
+     "Give every stage the reference's own input, so that its own error is seen and not what it "
+     "inherits."},
+    {FLAG_NUMERICS, ON(PARITY), "numerics", NULL, 0, GROUP_RUN, VALUE_TEXT, AT(numerics), 0, 0,
+     "NAME", NULL,
+     "f32, or torch-bf16 to round where OpenAI's torch code rounds (default: torch-bf16 when the "
+     "reference is in bfloat16, else f32)."},
+    {FLAG_NUMERICS, ON(DUMP), "numerics", NULL, 0, GROUP_RUN, VALUE_TEXT, AT(numerics), 0, 0,
+     "NAME", "f32", "f32, or torch-bf16 to round where OpenAI's torch code rounds."},
     {FLAG_CONTEXT, ON(GENERATE), "ctx-size", "context", 'c', GROUP_RUN, VALUE_INTEGER, AT(context),
      0, MOST_TOKENS, "N", "0",
      "Most tokens of prompt and answer together; 0 is as many as the model and the memory allow."},
@@ -150,11 +183,27 @@ const command command_table[COMMAND_COUNT] = {
      false, run_inspect},
     {COMMAND_DUMP, "dump", NULL, "-m PATH (--ids IDS | -p TEXT | -f FILE) -o FILE [flags]",
      "write logits and hidden states to a file",
-     "Writes the logits of every position and the hidden states after every layer to a safetensors "
-     "file: F32 tensors logits [tokens, vocab] and hidden.L [tokens, hidden], where hidden.0 is "
-     "the "
-     "embedding.",
+     "Writes what the model computes to a safetensors file: the embedding as hidden.0, the "
+     "residual "
+     "after layer L as hidden.L+1, the logits, and on request every stage between as "
+     "layers.L.STAGE, in F32 or, with --numerics torch-bf16, in BF16. docs/PARITY.md describes the "
+     "format; gptoss parity reads it.",
      false, run_dump},
+    {COMMAND_PARITY, "parity", NULL, "(-m PATH | --candidate FILE) --reference FILE [flags]",
+     "compare a model with a reference, stage by stage",
+     "Replays the tokens of a dump that a reference implementation wrote, and compares every stage "
+     "that is in it; or compares two dumps. The first line tells where they first depart: layer, "
+     "stage and token. Then come a row for each stage at its worst layer, the errors of all layers "
+     "and stages as shares of what is allowed, the router's choices and the logits. When the dump "
+     "has the text of its tokens, the tokenizer is checked first.\n"
+     "\n"
+     "An error is a difference divided by the sum of the reference's magnitude there and the root "
+     "mean square around it. Limits depend on the types compared; docs/PARITY.md has them.\n"
+     "\n"
+     "With --json, one object is printed: pass, first_departure, stages, logits, router, tokenizer "
+     "and what was compared. Exit status: 0 within the limits, 1 outside, 2 when the comparison "
+     "could not be made.",
+     false, run_parity},
     {COMMAND_HELP, "help", "COMMAND", "[COMMAND]", "print help", "Prints what --help prints.",
      false, run_help},
     {COMMAND_COMPLETION, "completion", "SHELL", "bash|zsh|fish", "print completions for a shell",

@@ -1,8 +1,10 @@
-/* gptoss dump: logits and hidden states to a safetensors file. */
+/* gptoss dump: what the model computes, to a safetensors file. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "console.h"
 #include "input.h"
+#include "selection.h"
 #include "session.h"
 
 static int check_flags(const options *given)
@@ -17,29 +19,69 @@ static int check_flags(const options *given)
     return EXIT_GOOD;
 }
 
+/* Well-formed UTF-8 that encodes to the same ids; NULL when a zero byte makes it no text. */
+static char *prompt_for_metadata(const input_text *text)
+{
+    if (text->bytes == NULL || strlen(text->bytes) != text->length)
+        return NULL;
+    gptoss_utf8_stream utf8 = {.count = 0};
+    char *valid = console_resize(NULL, GPTOSS_UTF8_ROOM(text->length) + GPTOSS_UTF8_ROOM(0) + 1, 1);
+    size_t length = gptoss_utf8_push(&utf8, text->bytes, text->length, valid);
+    length += gptoss_utf8_end(&utf8, valid + length);
+    valid[length] = '\0';
+    return valid;
+}
+
+/* The tokens have been read; the selection refers to them and to the model's layers. */
+static int write_dump(session *opened, const options *given, const input_text *text,
+                      const input_ids *tokens)
+{
+    gptoss_dump_options selection = {.specials = given->parse_special};
+    gptoss_error error;
+    uint32_t *positions = NULL;
+    char *prompt = prompt_for_metadata(text);
+    int status = selection_stages(given, &selection.stages);
+    if (status == EXIT_GOOD)
+        status = selection_layers(given, gptoss_model_config(opened->model)->layers,
+                                  &selection.layer_begin, &selection.layer_end);
+    if (status == EXIT_GOOD)
+        status = selection_positions(given, tokens->count, &positions, &selection.position_count);
+    selection.positions = positions;
+    selection.prompt = prompt;
+    if (status == EXIT_GOOD) {
+        console_catch_interrupt();
+        if (gptoss_dump(opened->executor, tokens->ids, tokens->count, &selection, given->output,
+                        console_progress, NULL, &error) != GPTOSS_OK)
+            status = console_error(&error);
+        else
+            console_verbose(given, "wrote %s: %zu tokens", given->output, tokens->count);
+    }
+    free(positions);
+    free(prompt);
+    return status;
+}
+
 int run_dump(const options *given)
 {
     session opened = {NULL, NULL, NULL, NULL};
+    input_text text = {NULL, 0};
     input_ids tokens = {NULL, 0};
-    gptoss_error error;
+    gptoss_numerics numerics;
     int status = check_flags(given);
+    if (status == EXIT_GOOD)
+        status = selection_numerics(given, GPTOSS_NUMERICS_F32, &numerics);
     if (status == EXIT_GOOD)
         status = session_open_model(&opened, given);
     if (status == EXIT_GOOD && given->ids == NULL)
         status = session_open_tokenizer(&opened, given, true);
     if (status == EXIT_GOOD)
         status = input_tokens(given, opened.tokenizer, gptoss_model_config(opened.model)->vocab,
-                              &tokens);
+                              &text, &tokens);
     if (status == EXIT_GOOD)
-        status = session_open_executor(&opened, given);
-    if (status == EXIT_GOOD) {
-        console_catch_interrupt();
-        if (gptoss_dump(opened.executor, tokens.ids, tokens.count, NULL, given->output,
-                        console_progress, NULL, &error) != GPTOSS_OK)
-            status = console_error(&error);
-        else
-            console_verbose(given, "wrote %s: %zu tokens", given->output, tokens.count);
-    }
+        status = session_open_executor(&opened, given, numerics);
+    if (status == EXIT_GOOD)
+        status = write_dump(&opened, given, &text, &tokens);
+    free(text.bytes);
     free(tokens.ids);
     session_close(&opened);
     return status;

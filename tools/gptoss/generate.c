@@ -212,12 +212,12 @@ int run_generate(const options *given)
         status = session_open_tokenizer(&opened, &adjusted, text_needed);
     if (status == EXIT_GOOD)
         status = input_tokens(&adjusted, opened.tokenizer, gptoss_model_config(opened.model)->vocab,
-                              &prompt);
+                              NULL, &prompt);
     uint64_t wanted = adjusted.predict < 0 ? 0 : prompt.count + (uint64_t)adjusted.predict;
     if (status == EXIT_GOOD)
         status = session_open_sequence(&opened, &adjusted, prompt.count, wanted);
     if (status == EXIT_GOOD)
-        status = session_open_executor(&opened, &adjusted);
+        status = session_open_executor(&opened, &adjusted, GPTOSS_NUMERICS_F32);
     if (status == EXIT_GOOD) {
         hint_at_chat(opened.tokenizer, &adjusted);
         status = generate(&opened, &adjusted, &prompt);

@@ -83,7 +83,8 @@ void help_program(void)
     printf("\ngptoss COMMAND --help describes a command and its flags; --version tells the "
            "version.\n\nExample:\n"
            "  gptoss generate -m openai/gpt-oss-20b -p \"Once upon a time\" -n 64\n\n"
-           "Exit status: 0 good, 1 failed, 2 wrong usage, 130 interrupted.\n");
+           "Exit status: 0 good, 1 failed, 2 wrong usage, 130 interrupted; of parity: 1 differs, "
+           "2 trouble.\n");
 }
 
 void help_version(void)

@@ -167,40 +167,51 @@ int input_ids_flag(const options *given, input_ids *out)
     return status;
 }
 
-static int encode_prompt(const options *given, const gptoss_tokenizer *tokenizer, input_ids *out)
+static int encode_prompt(const options *given, const gptoss_tokenizer *tokenizer, input_text *text,
+                         input_ids *out)
 {
-    *out = (input_ids){NULL, 0};
-    input_text text;
-    int status = input_prompt(given, &text);
+    int status = input_prompt(given, text);
     if (status != EXIT_GOOD)
         return status;
     gptoss_error error;
-    if (gptoss_tokenizer_encode(tokenizer, text.bytes, text.length, given->parse_special, &out->ids,
-                                &out->count, &error) != GPTOSS_OK)
+    if (gptoss_tokenizer_encode(tokenizer, text->bytes, text->length, given->parse_special,
+                                &out->ids, &out->count, &error) != GPTOSS_OK)
         status = console_error(&error);
-    free(text.bytes);
     return status;
 }
 
-int input_tokens(const options *given, const gptoss_tokenizer *tokenizer, uint32_t vocab,
-                 input_ids *out)
+static int check_ids(const options *given, uint32_t vocab, const input_ids *list)
 {
+    if (list->count == 0)
+        return console_usage(given->command,
+                             "expected a prompt of at least one token, found an empty one");
+    for (size_t i = 0; i < list->count; i++)
+        if (list->ids[i] >= vocab)
+            return console_usage(given->command,
+                                 "expected token ids below the vocabulary's %u, found %u", vocab,
+                                 list->ids[i]);
+    return EXIT_GOOD;
+}
+
+int input_tokens(const options *given, const gptoss_tokenizer *tokenizer, uint32_t vocab,
+                 input_text *text, input_ids *out)
+{
+    input_text prompt = {NULL, 0};
     *out = (input_ids){NULL, 0};
-    int status =
-        given->ids != NULL ? input_ids_flag(given, out) : encode_prompt(given, tokenizer, out);
-    if (status != EXIT_GOOD)
-        return status;
-    if (out->count == 0)
-        status = console_usage(given->command,
-                               "expected a prompt of at least one token, found an empty one");
-    for (size_t i = 0; i < out->count && status == EXIT_GOOD; i++)
-        if (out->ids[i] >= vocab)
-            status = console_usage(given->command,
-                                   "expected token ids below the vocabulary's %u, found %u", vocab,
-                                   out->ids[i]);
+    int status = given->ids != NULL ? input_ids_flag(given, out)
+                                    : encode_prompt(given, tokenizer, &prompt, out);
+    if (status == EXIT_GOOD)
+        status = check_ids(given, vocab, out);
     if (status != EXIT_GOOD) {
         free(out->ids);
         *out = (input_ids){NULL, 0};
+    }
+    if (text != NULL && status == EXIT_GOOD) {
+        *text = prompt;
+    } else {
+        free(prompt.bytes);
+        if (text != NULL)
+            *text = (input_text){NULL, 0};
     }
     return status;
 }

@@ -32,10 +32,11 @@ int input_ids_flag(const options *given, input_ids *out);
 
 /*
  * The token ids of a command's prompt: those of --ids, or the encoded text of -p or -f. `tokenizer`
- * may be NULL with --ids. Every id is below `vocab`, and there is at least one.
+ * may be NULL with --ids. Every id is below `vocab`, and there is at least one. *text becomes the
+ * text, bytes NULL with --ids, unless `text` is NULL.
  */
 int input_tokens(const options *given, const gptoss_tokenizer *tokenizer, uint32_t vocab,
-                 input_ids *out);
+                 input_text *text, input_ids *out);
 
 /* Replaces C's escapes in place and returns the new length; an escape that C lacks stays. */
 size_t input_unescape(char *text, size_t length);

@@ -144,6 +144,12 @@ void json_put_bool(json_writer *json, const char *key, bool value)
     fputs(value ? "true" : "false", json->stream);
 }
 
+void json_put_null(json_writer *json, const char *key)
+{
+    write_value_start(json, key);
+    fputs("null", json->stream);
+}
+
 void json_put_ids(json_writer *json, const char *key, const uint32_t *ids, size_t count)
 {
     json_put_array(json, key);

@@ -32,6 +32,7 @@ void json_put_whole(json_writer *json, const char *key, uint64_t number);
 /* As many digits as reading the same number back takes. */
 void json_put_real(json_writer *json, const char *key, double number);
 void json_put_single(json_writer *json, const char *key, float number);
+void json_put_null(json_writer *json, const char *key);
 void json_put_bool(json_writer *json, const char *key, bool value);
 void json_put_ids(json_writer *json, const char *key, const uint32_t *ids, size_t count);
 

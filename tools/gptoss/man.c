@@ -81,6 +81,7 @@ void man_page(void)
     printf(".SH EXIT STATUS\n"
            ".TP\n0\nGood.\n.TP\n1\nFailed; a sentence on standard error says why.\n"
            ".TP\n2\nWrong usage.\n.TP\n130\nInterrupted.\n"
+           ".PP\nOf parity, 1 is outside the limits, and 2 also that nothing was compared.\n"
            ".SH ENVIRONMENT\n"
            ".TP\nGPTOSS_CPU\nHolds the kernels at a lower level: plain, avx2 or avx512.\n"
            ".TP\nHF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME\n"

@@ -181,12 +181,12 @@ int run_perplexity(const options *given)
     if (status == EXIT_GOOD)
         status = session_open_tokenizer(&opened, given, true);
     if (status == EXIT_GOOD)
-        status =
-            input_tokens(given, opened.tokenizer, gptoss_model_config(opened.model)->vocab, &text);
+        status = input_tokens(given, opened.tokenizer, gptoss_model_config(opened.model)->vocab,
+                              NULL, &text);
     if (status == EXIT_GOOD)
         status = session_open_sequence(&opened, given, 0, (uint64_t)given->context);
     if (status == EXIT_GOOD)
-        status = session_open_executor(&opened, given);
+        status = session_open_executor(&opened, given, GPTOSS_NUMERICS_F32);
     if (status == EXIT_GOOD)
         status = measure(&opened, given, &text);
     free(text.ids);

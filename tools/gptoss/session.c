@@ -57,16 +57,17 @@ uint32_t session_chunk(const options *given)
     return given->chunk > 0 ? (uint32_t)given->chunk : GPTOSS_DEFAULT_CHUNK;
 }
 
-int session_open_executor(session *of, const options *given)
+int session_open_executor(session *of, const options *given, gptoss_numerics numerics)
 {
-    gptoss_executor_options wanted = {.threads = (uint32_t)given->threads,
-                                      .chunk = session_chunk(given)};
+    gptoss_executor_options wanted = {
+        .threads = (uint32_t)given->threads, .chunk = session_chunk(given), .numerics = numerics};
     gptoss_error error;
     if (gptoss_executor_open(of->model, &wanted, &of->executor, &error) != GPTOSS_OK)
         return console_error(&error);
-    console_verbose(given, "computing on %u threads with %s kernels, at most %u rows at a time",
+    console_verbose(given,
+                    "computing on %u threads with %s kernels, at most %u rows at a time, in %s",
                     gptoss_executor_threads(of->executor), gptoss_cpu_level(),
-                    gptoss_executor_chunk(of->executor));
+                    gptoss_executor_chunk(of->executor), gptoss_numerics_name(numerics));
     return EXIT_GOOD;
 }
 

@@ -26,7 +26,7 @@ int session_open_model(session *of, const options *given);
 int session_open_tokenizer(session *of, const options *given, bool required);
 
 /* Opens the executor with the threads and the chunk asked for. */
-int session_open_executor(session *of, const options *given);
+int session_open_executor(session *of, const options *given, gptoss_numerics numerics);
 
 /*
  * Opens a sequence for at least `prompt` tokens and for `wanted` in all (0: as many as possible).
