@@ -173,8 +173,8 @@ def _encode(directory, text: str, specials: bool) -> list[int]:
 def _tokens(arguments, vocab: int) -> tuple[list[int], dict[str, str]]:
     """The tokens to run and what the metadata say of them."""
     if arguments.prompt is not None:
-        ids = _encode(arguments.model, arguments.prompt, arguments.specials)
-        told = {"prompt": arguments.prompt} | ({"specials": "true"} if arguments.specials else {})
+        ids = _encode(arguments.model, arguments.prompt, arguments.parse_special)
+        told = {"prompt": arguments.prompt} | ({"specials": "true"} if arguments.parse_special else {})
     elif arguments.random_ids is not None:
         draw = random.Random(arguments.seed)
         ids = [draw.randrange(vocab) for _ in range(arguments.random_ids)]
@@ -210,7 +210,7 @@ def _select(arguments, shape: stages.Shape, tokens: int) -> Selection:
     return selection
 
 
-def _parse() -> argparse.Namespace:
+def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0], allow_abbrev=False,
         usage="dump.py -m DIR --backend B (--ids LIST | --prompt TEXT | --random-ids N) -o FILE",
@@ -221,10 +221,10 @@ def _parse() -> argparse.Namespace:
     add("--dtype", default="float32", choices=["float32", "bfloat16", "float64"])
     tokens = parser.add_mutually_exclusive_group(required=True)
     tokens.add_argument("--ids", metavar="1,2,3", help="tokens")
-    tokens.add_argument("--prompt", metavar="TEXT", help="text, without a chat template")
+    tokens.add_argument("-p", "--prompt", metavar="TEXT", help="text, without a chat template")
     tokens.add_argument("--random-ids", metavar="N", type=int, help="so many, drawn by --seed")
     add("--seed", type=int, default=1)
-    add("--specials", action="store_true", help="special tokens in the text count as such")
+    add("--parse-special", action="store_true", help="special tokens in the text count as such")
     add("-o", "--output", required=True, metavar="FILE", help=".safetensors or .safetensors.gz")
     add("--stages", default="all", metavar="LIST", help="names with commas; all")
     add("--layers", metavar="A-B", help="of the stages within layers, from 0; all")
@@ -232,19 +232,21 @@ def _parse() -> argparse.Namespace:
     add("--logits-positions", metavar="LIST", help="the same of logits; as --positions")
     add("--first-layers", type=int, metavar="N", help="run no more than the first N layers")
     add("--stream", action="store_true", help="hold one layer in memory at a time")
-    add("--moe-slice", type=int, metavar="N", help="tokens that OpenAI's MLP sees at once")
+    add("--moe-slice", type=int, metavar="N",
+        help="tokens that OpenAI's MLP sees at once; up to 32, as fit into 2.5 GB")  # fmt: skip
     add("--threads", type=int, metavar="N", help="of torch")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 def _open(arguments):
     kind = oracles.BACKENDS[arguments.backend]
     if arguments.dtype not in kind.dtypes:
         raise Usage(f"the {arguments.backend} back end computes in {' or '.join(kind.dtypes)}")
-    for option in ["random_ids", "first_layers", "moe_slice", "threads"]:
+    at_least = {"random_ids": 1, "first_layers": 1, "moe_slice": oracles.LEAST_SLICE, "threads": 1}
+    for option, least in at_least.items():
         value = getattr(arguments, option)
-        if value is not None and value < 1:
-            raise Usage(f"--{option.replace('_', '-')} is at least 1, not {value}")
+        if value is not None and value < least:
+            raise Usage(f"--{option.replace('_', '-')} is at least {least}, not {value}")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     options = {"mlp_slice": arguments.moe_slice} if arguments.backend == "openai" else {}
@@ -284,9 +286,9 @@ def _run(arguments) -> None:
     )
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     try:
-        _run(_parse())
+        _run(_parse(argv))
     except (Usage, loading.Unsuitable, OSError) as error:
         print(f"dump.py: {error}", file=sys.stderr)
         return 2 if isinstance(error, Usage) else 1

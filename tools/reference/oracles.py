@@ -126,13 +126,14 @@ class Transformers(_Oracle):
 
 GATHER_BYTES = 2_500_000_000  # of expert weights that an MLP block copies at once, about
 MLP_SLICE = 32  # tokens at most
+LEAST_SLICE = 2  # torch multiplies the matrices of a batch of one in another way, with other bits
 
 
 class OpenAI(_Oracle):
     """OpenAI's torch model, on the layout "original" and, by renaming, "hf-mxfp4". It has no cache.
 
-    Its MLP block copies the weights of four experts for every token, 400 MB each in float32 at the
-    published width: it is given so many tokens at once as `mlp_slice` says.
+    Its MLP block copies the weights of its experts for every token, 400 MB in float32 at the
+    published width: it sees at most `mlp_slice` tokens at once.
     """
 
     name, package, dtypes = "openai", "gpt-oss", ["float32", "bfloat16", "float64"]
@@ -157,9 +158,9 @@ class OpenAI(_Oracle):
             _widen(self.model)
         self.shape = self._measure()
         row = 3 * self.shape.intermediate * self.shape.hidden * self.shape.experts_per_token
-        most = max(3, min(MLP_SLICE, GATHER_BYTES // (row * kind.itemsize)))
+        fitting = min(MLP_SLICE, GATHER_BYTES // (row * kind.itemsize))
         for block in self.model.block:
-            _slice_mlp(block.mlp, mlp_slice or most)
+            _slice_mlp(block.mlp, max(LEAST_SLICE, mlp_slice or fitting))
 
     def _forward(self, ids: list[int]) -> None:
         self.model(torch.tensor(ids))
@@ -247,10 +248,10 @@ class _Given(torch.nn.Module):
 
 
 def _slice_mlp(mlp, most: int) -> None:
-    """Lets an MLP block see at most so many tokens at once.
+    """Lets an MLP block see about so many tokens at once, never one of several alone.
 
     Norm and router run over all of them, as ever: the bits of a matrix product depend on its shape.
-    What follows is a batch of products, one for each token.
+    What follows is a batch of products, one for each token, whose bits do not.
     """
     whole = mlp.forward
 
@@ -260,7 +261,8 @@ def _slice_mlp(mlp, most: int) -> None:
         g = gate(t)
         parts = []
         try:
-            for rows in torch.arange(len(x)).tensor_split(math.ceil(len(x) / most)):
+            slices = max(1, min(math.ceil(len(x) / most), len(x) // LEAST_SLICE))
+            for rows in torch.arange(len(x)).tensor_split(slices):
                 mlp.norm, mlp.gate = _Given(t[rows]), _Given(g[rows])
                 parts.append(whole(x[rows]))
         finally:
