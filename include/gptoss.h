@@ -592,7 +592,7 @@ typedef struct gptoss_parity_stage {
     size_t rows_outside;     /* rows beyond a limit on single values, */
     uint32_t first_outside;  /* the first of them, a position */
     const uint32_t *tokens;  /* [rows] positions */
-    const float *row_errors; /* [rows] each row's max_error */
+    const float *row_errors; /* [rows] each row's max_error; INFINITY with a number not finite */
 } gptoss_parity_stage;
 
 /* A row for which reference and candidate choose different experts. */
