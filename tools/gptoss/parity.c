@@ -89,8 +89,7 @@ static void compare_ids(parity_prompt *prompt, const uint32_t *dumped, size_t du
     prompt->encoded_id = prompt->in_encoded ? encoded[at] : 0;
 }
 
-/* Encodes the text of the reference again. Without a text there is nothing to check; without a
- * tokenizer that is said, unless dumps are compared and nobody asked for it. */
+/* Encodes the text of the reference again, if it has one and there is a tokenizer. */
 static int check_prompt(comparison *of, const options *given, parity_prompt *prompt)
 {
     const char *text = gptoss_reference_metadata(of->reference, "prompt");
@@ -100,11 +99,8 @@ static int check_prompt(comparison *of, const options *given, parity_prompt *pro
     int status = session_open_tokenizer(&of->opened, given, false);
     if (status != EXIT_GOOD)
         return status;
-    if (of->opened.tokenizer == NULL) {
-        console_note("the dump's prompt was not checked: there is no tokenizer beside or above %s",
-                     gptoss_model_directory(of->opened.model));
+    if (of->opened.tokenizer == NULL)
         return EXIT_GOOD;
-    }
     size_t dumped_count, encoded_count;
     uint32_t *encoded;
     gptoss_error error;
@@ -116,6 +112,14 @@ static int check_prompt(comparison *of, const options *given, parity_prompt *pro
     compare_ids(prompt, dumped, dumped_count, encoded, encoded_count);
     free(encoded);
     return EXIT_GOOD;
+}
+
+static void note_unchecked_prompt(const comparison *of, const parity_prompt *prompt)
+{
+    if (!prompt->checked && of->opened.model != NULL &&
+        gptoss_reference_metadata(of->reference, "prompt") != NULL)
+        console_note("the dump's prompt was not checked: there is no tokenizer beside or above %s",
+                     gptoss_model_directory(of->opened.model));
 }
 
 /* ---- comparing ------------------------------------------------------------------------------- */
@@ -167,6 +171,7 @@ static int run_comparison(comparison *of, const options *given, bool *pass)
         status = compare(of, given);
     if (status != EXIT_GOOD)
         return status;
+    note_unchecked_prompt(of, &run.prompt);
     console_verbose(given, "compared in %.1f s", console_seconds() - start);
     gptoss_reference_ids(of->reference, &run.tokens);
     run.report = of->report;

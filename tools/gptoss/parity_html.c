@@ -15,8 +15,9 @@
 /* ---- one byte for each row -------------------------------------------------------------------
  *
  *   0         nothing to show
- *   1..254    log10 of the share of the limit, from -DECADES to DECADES
- *   255       not a number, or beyond a limit of zero
+ *   1         no error
+ *   1..254    log10 of the error as a share of its limit, from -DECADES to DECADES
+ *   255       no number, beyond a limit of zero, or other experts
  */
 enum { DECADES = 6, LEAST = 1, MOST = 254, NO_NUMBER = 255 };
 enum { MOST_CELLS = 1024 }; /* of a stage; more rows share cells, the worst is seen */
@@ -50,18 +51,21 @@ static size_t first_row(const gptoss_parity_stage *of, size_t cell)
     return cell * of->rows / cell_count(of);
 }
 
+static unsigned char encode_row(const gptoss_parity_stage *of, size_t row, double limit)
+{
+    double error = (double)of->row_errors[row];
+    if (error == 0.0)
+        return LEAST;
+    if (of->stage == GPTOSS_STAGE_EXPERTS)
+        return of->pass ? encode_share(1.0) : NO_NUMBER; /* near ties, or other experts */
+    return isfinite(error) && isnan(limit) ? 0 : encode_share(error / limit);
+}
+
 static unsigned char encode_cell(const gptoss_parity_stage *of, size_t cell, double limit)
 {
     unsigned char worst = 0;
     for (size_t row = first_row(of, cell); row < first_row(of, cell + 1); row++) {
-        double error = (double)of->row_errors[row];
-        unsigned char code;
-        if (isfinite(error) && isnan(limit))
-            code = 0;
-        else if (error <= 0.0)
-            code = LEAST;
-        else
-            code = encode_share(error / limit);
+        unsigned char code = encode_row(of, row, limit);
         worst = code > worst ? code : worst;
     }
     return worst;

@@ -42,7 +42,7 @@ parity_measure parity_tightest(const gptoss_parity_stage *of)
         return (parity_measure){"choice", (double)of->rows_flipped, 0.0, of->pass ? 0.0 : INFINITY,
                                 NULL};
     if (of->not_finite > 0)
-        return (parity_measure){"finite", (double)of->not_finite, 0.0, INFINITY, &of->worst};
+        return (parity_measure){"nan", (double)of->not_finite, 0.0, INFINITY, NULL};
     consider(&tightest, "error", of->max_error, limits->max_error,
              share_of(of->max_error, limits->max_error), &of->worst);
     consider(&tightest, "diff", of->max_difference, limits->max_difference,
@@ -151,8 +151,6 @@ static void say_limit(sentence *to, const char *name, double found, double allow
     parity_number(allowed, allowed_text);
     if (strcmp(name, "equal") == 0)
         say(to, "%.6g %% bit-equal where %.6g %% is required", 100.0 * found, 100.0 * allowed);
-    else if (strcmp(name, "finite") == 0)
-        say(to, "%.0f values are NaN or infinite", found);
     else if (strcmp(name, "ulp") == 0)
         say(to, "%s ulp where %s is allowed", found_text, allowed_text);
     else
@@ -173,6 +171,12 @@ static void say_measure(sentence *to, const gptoss_parity_stage *stage, uint32_t
 {
     parity_measure measure = parity_tightest(stage);
     const gptoss_parity_place *at = measure.place != NULL ? measure.place : &stage->worst;
+    double error = error_of_token(stage, token);
+    if (isinf(error) && stage->not_finite > 0) {
+        say(to, "NaN or infinity in %" PRIu64 " of %" PRIu64 " values of the stage",
+            stage->not_finite, stage->values);
+        return;
+    }
     if (at->token == token) {
         say_values(to, at);
         say_place(to, stage, at);
@@ -180,7 +184,6 @@ static void say_measure(sentence *to, const gptoss_parity_stage *stage, uint32_t
         say_limit(to, measure.name, measure.found, measure.allowed);
         return;
     }
-    double error = error_of_token(stage, token);
     if (error > stage->limits.max_error) {
         say_limit(to, "error", error, stage->limits.max_error);
         say(to, "; at worst, token %" PRIu32 ": ", at->token);

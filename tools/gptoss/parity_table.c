@@ -61,6 +61,13 @@ static const char *format_percent(double share, char text[PARITY_NUMBER])
     return text;
 }
 
+/* How far the cosine is from 1, without the roundings of its own computation. */
+static const char *format_angle(double cosine, char text[PARITY_NUMBER])
+{
+    double distance = 1.0 - cosine;
+    return parity_number(fabs(distance) < 1e-15 ? 0.0 : distance, text);
+}
+
 static void print_measures_head(FILE *to)
 {
     fprintf(to, "%-18s %5s %6s %-10s %6s %7s %7s %5s %5s %6s %5s of limit\n", "stage", "layer",
@@ -85,7 +92,7 @@ static void print_measures(const gptoss_parity_stage *of, FILE *to)
     fprintf(to, "%-18s %5s %6s %-10s %6s %7s %7s %5s %5s %6s %5s %-6s%s\n",
             gptoss_stage_name(of->stage), layer, parity_number(of->max_difference, difference),
             format_place(of, &of->furthest, place), parity_number(of->max_error, error),
-            parity_number(of->nmse, nmse), parity_number(fmax(1.0 - of->cosine, 0.0), angle),
+            parity_number(of->nmse, nmse), format_angle(of->cosine, angle),
             parity_number(of->max_ulp, ulp), format_percent(of->bit_equal, equal),
             parity_number(fmax(of->peak_reference, of->peak_candidate), peak),
             parity_number(tightest.share, share), tightest.name, of->pass ? "ok" : "OUT");

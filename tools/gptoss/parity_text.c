@@ -83,21 +83,21 @@ static void print_flips(const gptoss_parity_report *report, FILE *to)
 
 static void print_router(const gptoss_parity_report *report, FILE *to)
 {
-    bool compared = false;
+    size_t rows = 0;
     size_t excused = 0;
     char margin[PARITY_NUMBER];
     for (size_t i = 0; i < report->stage_count; i++)
-        compared = compared || report->stages[i].stage == GPTOSS_STAGE_EXPERTS;
+        rows += report->stages[i].stage == GPTOSS_STAGE_EXPERTS ? report->stages[i].rows : 0;
     for (size_t i = 0; i < report->flip_count; i++)
         excused += report->flips[i].excused;
-    if (!compared)
+    if (rows == 0)
         return;
     if (report->flip_count == 0) {
         fprintf(to, "\nrouter: the same experts everywhere\n");
         return;
     }
-    fprintf(to, "\nrouter: %zu rows choose other experts, %zu of them near ties of at most %s\n",
-            report->flip_count, excused, parity_number(report->router_margin, margin));
+    fprintf(to, "\nrouter: other experts in %zu of %zu rows, in %zu by near ties of at most %s\n",
+            report->flip_count, rows, excused, parity_number(report->router_margin, margin));
     print_flips(report, to);
 }
 
