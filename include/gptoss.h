@@ -585,7 +585,7 @@ typedef struct gptoss_parity_stage {
     double bit_equal;      /* share of values that are equal, bit for bit in the reference's type */
     double peak_reference; /* largest magnitude */
     double peak_candidate;
-    uint64_t not_finite;   /* NaN or infinity on either side */
+    uint64_t not_finite;   /* NaN or infinity of the model */
     uint64_t rows_flipped; /* rows whose sets of experts differ */
     gptoss_parity_limits limits;
     bool pass;
@@ -643,8 +643,9 @@ typedef struct gptoss_parity_report {
  * Replays the reference's tokens and compares every stage that the dump has. Chained, the model's
  * own values flow from end to end, but for a near tie of the router, where it follows the
  * reference; isolated, each stage is given the reference's value of the one before. A dump whose
- * vocabulary, shapes or layers are not the model's is refused (GPTOSS_FORMAT). Free *out with
- * gptoss_parity_free. `options` and `progress` may be NULL.
+ * vocabulary, shapes or layers are not the model's is refused (GPTOSS_FORMAT), and so is one with
+ * NaN or infinity in what is compared (GPTOSS_NUMERIC). Free *out with gptoss_parity_free.
+ * `options` and `progress` may be NULL.
  */
 GPTOSS_API gptoss_status gptoss_parity(gptoss_executor *executor, const gptoss_reference *reference,
                                        const gptoss_parity_options *options,

@@ -77,7 +77,8 @@ static candidate_stage stage_of_dump(const gptoss_reference *dump, gptoss_stage 
                                      uint32_t layer)
 {
     numbers all = reference_piece(dump, stage, layer, 0, 0);
-    return (candidate_stage){.data = all.data,
+    return (candidate_stage){.dump = dump,
+                             .data = all.data,
                              .type = all.type,
                              .pieces = dump->pieces[stage],
                              .stride = dump->columns[stage],

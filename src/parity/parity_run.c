@@ -1,6 +1,8 @@
 #include "parity/parity_run.h"
 
+#include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* ---- which stages ---------------------------------------------------------------------------- */
@@ -178,6 +180,28 @@ static void decode_reference(parity_run *run, const stage_comparison *c, size_t 
                       0, run->reference->columns[c->result.stage], run->reference_numbers);
 }
 
+/* What a dump holds is meant to be numbers. */
+static void check_finite(parity_run *run, const gptoss_reference *dump, const stage_comparison *c,
+                         size_t piece, const double *values)
+{
+    const gptoss_parity_stage *of = &c->result;
+    size_t columns = dump->columns[of->stage];
+    size_t column = 0;
+    while (column < columns && isfinite(values[column]))
+        column++;
+    if (column == columns || run->status != GPTOSS_OK)
+        return;
+    const tensor *from = dump->tensors[(size_t)of->layer * GPTOSS_STAGE_COUNT + of->stage];
+    char place[32] = "";
+    if (dump->pieces[of->stage] > 1)
+        snprintf(place, sizeof place, " expert slot %zu,", piece);
+    parity_run_fail(run, fail(run->error, GPTOSS_NUMERIC,
+                              "%s: tensor \"%s\" holds %s for token %" PRIu32
+                              ",%s column %zu: expected numbers",
+                              dump->path, from->name, isnan(values[column]) ? "NaN" : "infinity",
+                              of->tokens[of->rows], place, column));
+}
+
 static void compare_weights(parity_run *run, stage_comparison *c, const uint32_t *experts,
                             const uint32_t *candidate_experts, size_t count)
 {
@@ -208,6 +232,9 @@ void parity_run_row(parity_run *run, stage_comparison *c, size_t row,
         decode_reference(run, c, row, piece);
         float_type_decode(candidate_piece(candidate, candidate_row, slot), 0, columns,
                           run->candidate_numbers);
+        check_finite(run, run->reference, c, piece, run->reference_numbers);
+        if (candidate->dump != NULL)
+            check_finite(run, candidate->dump, c, slot, run->candidate_numbers);
         if (stage == GPTOSS_STAGE_ROUTING_WEIGHTS) {
             compare_weights(run, c, experts, others, columns);
             continue;

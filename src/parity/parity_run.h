@@ -28,6 +28,7 @@ typedef struct parity_run {
 
 /* One stage of one layer of the candidate, wherever its numbers lie. */
 typedef struct candidate_stage {
+    const gptoss_reference *dump; /* NULL: of the model */
     const void *data;
     dtype type;
     size_t pieces;           /* of a row */
@@ -51,8 +52,8 @@ stage_comparison *parity_run_stage(const parity_run *run, gptoss_stage stage, ui
 
 /*
  * Compares a row of the reference with one of the candidate: pieces, and routing weights, by the
- * experts they belong to where both sides tell, leaving out those that only one has. Not for
- * GPTOSS_STAGE_EXPERTS.
+ * experts they belong to where both sides tell, leaving out those that only one has. NaN and
+ * infinity in a dump are a failure, those of the model a result. Not for GPTOSS_STAGE_EXPERTS.
  */
 void parity_run_row(parity_run *run, stage_comparison *c, size_t row,
                     const candidate_stage *candidate, size_t candidate_row);
