@@ -20,6 +20,7 @@ import resource
 import sys
 import time
 
+import safetensors
 import torch
 
 import loading
@@ -241,7 +242,8 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
 def _open(arguments):
     kind = oracles.BACKENDS[arguments.backend]
     if arguments.dtype not in kind.dtypes:
-        raise Usage(f"the {arguments.backend} back end computes in {' or '.join(kind.dtypes)}")
+        known = " or ".join(kind.dtypes)
+        raise Usage(f"{arguments.backend} computes in {known}, not in {arguments.dtype}")
     at_least = {"random_ids": 1, "first_layers": 1, "moe_slice": oracles.LEAST_SLICE, "threads": 1}
     for option, least in at_least.items():
         value = getattr(arguments, option)
@@ -289,8 +291,10 @@ def _run(arguments) -> None:
 def main(argv: list[str] | None = None) -> int:
     try:
         _run(_parse(argv))
-    except (Usage, loading.Unsuitable, OSError) as error:
-        print(f"dump.py: {error}", file=sys.stderr)
+    except (Usage, loading.Unsuitable, safetensors.SafetensorError, OSError) as error:
+        known = isinstance(error, OSError) and error.filename
+        sentence = f"{error.filename}: {error.strerror}" if known else error
+        print(f"dump.py: {sentence}", file=sys.stderr)
         return 2 if isinstance(error, Usage) else 1
     return 0
 

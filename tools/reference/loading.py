@@ -18,7 +18,11 @@ class Unsuitable(Exception):
 
 
 def read_config(directory) -> dict:
-    return json.loads((pathlib.Path(directory) / "config.json").read_text())
+    path = pathlib.Path(directory) / "config.json"
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise Unsuitable(f"{path} is not JSON: {error}") from error
 
 
 def weight_files(directory) -> list[pathlib.Path]:

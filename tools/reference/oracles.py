@@ -64,10 +64,14 @@ class Transformers(_Oracle):
         if stream:
             self.model = self._skeleton(directory)
         else:
-            self.model = transformers.GptOssForCausalLM.from_pretrained(
+            self.model, told = transformers.GptOssForCausalLM.from_pretrained(
                 directory, dtype=self._dtype, attn_implementation="eager",
-                experts_implementation="eager",
-            ).eval()  # fmt: skip
+                experts_implementation="eager", output_loading_info=True,
+            )  # fmt: skip
+            if told["missing_keys"]:  # which it would make up
+                name = min(told["missing_keys"])
+                raise loading.Unsuitable(f"the checkpoint has no tensor {name}")
+            self.model.eval()
             for name, weight in self.model.named_parameters():
                 assert weight.dtype == self._dtype, f"{name} was loaded as {weight.dtype}"
         self.model.model.layers = self.model.model.layers[:first_layers]
