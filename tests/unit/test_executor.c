@@ -187,9 +187,18 @@ static void check_refusals(void)
               "options %zu", i);
 }
 
-static void check_allocations(void)
+static void ignore_stage(void *user, const gptoss_tap_view *view)
 {
-    gptoss_executor *executor = open_executor(1, CHUNK);
+    (void)user;
+    (void)view;
+}
+
+static void check_allocations(gptoss_numerics numerics, gptoss_tap_fn tap)
+{
+    gptoss_executor *executor = NULL;
+    gptoss_executor_options options = {1, CHUNK, numerics};
+    CHECK(gptoss_executor_open(model, &options, &executor, NULL) == GPTOSS_OK, "executor");
+    gptoss_executor_tap(executor, tap, NULL);
     gptoss_sequence *sequence = open_sequence(LENGTH, CHUNK);
     uint32_t tokens[LENGTH] = {0};
     const float *logits;
@@ -223,7 +232,8 @@ int main(void)
     check_batch_mates((const float *const *)expected);
     check_wanted_rows(expected[0]);
     check_refusals();
-    check_allocations();
+    check_allocations(GPTOSS_NUMERICS_F32, NULL);
+    check_allocations(GPTOSS_NUMERICS_TORCH_BF16, ignore_stage);
     free(expected[0]);
     free(expected[1]);
     gptoss_model_close(model);
