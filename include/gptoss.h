@@ -589,9 +589,10 @@ typedef struct gptoss_parity_stage {
     uint64_t rows_flipped; /* rows whose sets of experts differ */
     gptoss_parity_limits limits;
     bool pass;
-    size_t rows_outside;     /* rows beyond a limit on single values, */
-    uint32_t first_outside;  /* the first of them, a position */
-    const uint32_t *tokens;  /* [rows] positions */
+    size_t rows_outside;         /* rows beyond a limit on single values, */
+    uint32_t first_outside;      /* the first of them, a position, */
+    gptoss_parity_place outside; /* and what takes it there */
+    const uint32_t *tokens;      /* [rows] positions */
     const float *row_errors; /* [rows] each row's max_error; INFINITY with a number not finite */
 } gptoss_parity_stage;
 

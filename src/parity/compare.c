@@ -95,12 +95,14 @@ static gptoss_parity_place place_in(const stage_comparison *c, const span *s, si
 }
 
 /* Takes pairs that are not finite out of the comparison by making both zero. */
-static void take_out(stage_comparison *c, double *reference, double *candidate, size_t count)
+static void take_out(stage_comparison *c, const span *s, double *reference, double *candidate)
 {
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < s->count; i++) {
         if (isfinite(reference[i]) && isfinite(candidate[i]))
             continue;
         c->result.not_finite++;
+        if (!isinf(c->row_error))
+            c->error_place = place_in(c, s, i);
         c->row_error = INFINITY;
         c->row_outside = true;
         c->equal--; /* will be counted as equal zeros */
@@ -119,16 +121,21 @@ static void count_equal(stage_comparison *c, const span *s)
     c->equal += equal;
 }
 
-/* Raises *row and *stage to the largest of `values`, and notes the place of the latter. */
+/* Raises *row and *stage to the largest of `values`, and notes the places. */
 static void raise(const stage_comparison *c, const span *s, const double *values, double *row,
-                  double *stage, gptoss_parity_place *place)
+                  gptoss_parity_place *row_place, double *stage, gptoss_parity_place *stage_place)
 {
     double most = largest(values, s->count);
-    if (most > *row)
+    if (!(most > *row || most > *stage))
+        return;
+    gptoss_parity_place place = place_in(c, s, place_of(values, most));
+    if (most > *row) {
         *row = most;
+        *row_place = place;
+    }
     if (most > *stage) {
         *stage = most;
-        *place = place_in(c, s, place_of(values, most));
+        *stage_place = place;
     }
 }
 
@@ -144,12 +151,13 @@ static void compare_span(stage_comparison *c, const span *s)
         magnitude[i] = fabs(s->reference[i]);
         work[i] = difference[i] / (s->rms + magnitude[i]);
     }
-    raise(c, s, work, &c->row_error, &result->max_error, &result->worst);
-    raise(c, s, difference, &c->row_difference, &result->max_difference, &result->furthest);
+    raise(c, s, work, &c->row_error, &c->error_place, &result->max_error, &result->worst);
+    raise(c, s, difference, &c->row_difference, &c->difference_place, &result->max_difference,
+          &result->furthest);
     float_type_inverse_spacings(c->type, s->reference, s->count, work);
     for (size_t i = 0; i < s->count; i++)
         work[i] *= difference[i];
-    raise(c, s, work, &c->row_ulp, &result->max_ulp, &result->worst_ulp);
+    raise(c, s, work, &c->row_ulp, &c->ulp_place, &result->max_ulp, &result->worst_ulp);
     peak = largest(magnitude, s->count);
     result->peak_reference = peak > result->peak_reference ? peak : result->peak_reference;
     for (size_t i = 0; i < s->count; i++)
@@ -171,10 +179,10 @@ void compare_piece(stage_comparison *c, uint32_t piece, double *reference, doubl
     rms = rms > SMALLEST_SCALE ? rms : SMALLEST_SCALE;
     for (size_t column = 0; column < columns; column += SPAN) {
         size_t count = columns - column < SPAN ? columns - column : SPAN;
-        if (!all_finite(reference + column, count) || !all_finite(candidate + column, count))
-            take_out(c, reference + column, candidate + column, count);
-        compare_span(c, &(span){piece, (uint32_t)column, rms, reference + column,
-                                candidate + column, count});
+        span s = {piece, (uint32_t)column, rms, reference + column, candidate + column, count};
+        if (!all_finite(s.reference, count) || !all_finite(s.candidate, count))
+            take_out(c, &s, reference + column, candidate + column);
+        compare_span(c, &s);
     }
 }
 
@@ -182,8 +190,9 @@ void compare_number(stage_comparison *c, uint32_t column, double rms, double ref
                     double candidate)
 {
     rms = rms > SMALLEST_SCALE ? rms : SMALLEST_SCALE;
-    take_out(c, &reference, &candidate, 1);
-    compare_span(c, &(span){0, column, rms, &reference, &candidate, 1});
+    span s = {0, column, rms, &reference, &candidate, 1};
+    take_out(c, &s, &reference, &candidate);
+    compare_span(c, &s);
 }
 
 void compare_experts(stage_comparison *c, size_t count, size_t differing, bool excused)
@@ -230,6 +239,9 @@ void compare_row_begin(stage_comparison *c, uint32_t token)
     c->row_error = 0;
     c->row_difference = 0;
     c->row_ulp = 0;
+    c->error_place = (gptoss_parity_place){.token = token};
+    c->difference_place = c->error_place;
+    c->ulp_place = c->error_place;
     c->row_outside = false;
 }
 
@@ -243,11 +255,15 @@ void compare_row_end(stage_comparison *c)
 {
     gptoss_parity_stage *result = &c->result;
     const gptoss_parity_limits *limits = &result->limits;
-    bool outside = c->row_outside || beyond(c->row_error, limits->max_error) ||
-                   beyond(c->row_difference, limits->max_difference) ||
-                   beyond(c->row_ulp, limits->max_ulp);
-    if (outside && result->rows_outside++ == 0)
+    bool by_error = c->row_outside || beyond(c->row_error, limits->max_error);
+    bool by_difference = beyond(c->row_difference, limits->max_difference);
+    bool outside = by_error || by_difference || beyond(c->row_ulp, limits->max_ulp);
+    if (outside && result->rows_outside++ == 0) {
         result->first_outside = c->tokens[result->rows];
+        result->outside = by_error        ? c->error_place
+                          : by_difference ? c->difference_place
+                                          : c->ulp_place;
+    }
     c->row_errors[result->rows] = (float)c->row_error;
     result->rows++;
 }

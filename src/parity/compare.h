@@ -31,6 +31,9 @@ typedef struct stage_comparison {
     double row_error;
     double row_difference;
     double row_ulp;
+    gptoss_parity_place error_place;
+    gptoss_parity_place difference_place;
+    gptoss_parity_place ulp_place;
     bool row_outside; /* whatever the limits are */
 } stage_comparison;
 

@@ -204,6 +204,22 @@ for flags in '' --isolated; do
         '^first departure: layer 0, stage sink_mass, token 33: ' <(head -n 1 out)
 done
 
+# Limits of one's own, on single values and on whole stages.
+outside()
+{
+    echo "{\"stages\": {\"*\": {\"max_error\": null}, \"q\": {$1}}}" >own.json
+    run parity -m "$golden/uneven/hf" --tolerances own.json \
+        --reference "$golden/uneven/transformers-stages.safetensors.gz"
+    expect_status 1
+    expect "the first line names the limit" grep -Eq "^first departure: layer 0, stage q, token [0-9]+: reference .*, candidate .* \(column [0-9]+\), $2\$" \
+        <(head -n 1 out)
+}
+outside '"max_error": 1e-9' 'error .* where 1e-9 is allowed'
+outside '"max_difference": 1e-9' 'difference .* where 1e-9 is allowed'
+outside '"max_ulp": 2' 'more than the 2 ulp that are allowed'
+outside '"nmse": 1e-20' "the stage's NMSE .* where 1e-20 is allowed"
+outside '"bit_equal": 1' '[0-9.]+ % of the stage bit-equal where 100 % is required'
+
 # ---- tokenizer -------------------------------------------------------------------------------
 
 changed ids 2 '\x07\x00\x00\x00'

@@ -40,10 +40,7 @@ bool parity_pass(const parity_run *of);
 /* The limit of a stage that is most used up. */
 typedef struct parity_measure {
     const char *name; /* "error", "diff", "ulp", "nmse", "equal", "nan", "choice"; "" for none */
-    double found;
-    double allowed;
-    double share;                     /* of what is allowed: above 1 is outside; NAN: no limit */
-    const gptoss_parity_place *place; /* NULL when it is of the stage as a whole */
+    double share;     /* of what is allowed: above 1 is outside; NAN: no limit */
 } parity_measure;
 
 parity_measure parity_tightest(const gptoss_parity_stage *of);

@@ -125,9 +125,9 @@ static void put_stage(json_writer *json, const gptoss_parity_stage *of)
     json_put_whole(json, "rows_flipped", of->rows_flipped);
     json_put_whole(json, "rows_outside", of->rows_outside);
     if (of->rows_outside > 0)
-        json_put_whole(json, "first_outside", of->first_outside);
+        put_place(json, "outside", &of->outside);
     else
-        json_put_null(json, "first_outside");
+        json_put_null(json, "outside");
     put_limits(json, &of->limits);
     json_end_object(json);
 }

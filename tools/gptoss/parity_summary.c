@@ -27,31 +27,26 @@ static double share_of(double found, double allowed)
 }
 
 /* Keeps the measure that uses up more of its limit; one without a limit never counts. */
-static void consider(parity_measure *tightest, const char *name, double found, double allowed,
-                     double share, const gptoss_parity_place *place)
+static void consider(parity_measure *tightest, const char *name, double found, double allowed)
 {
+    double share = share_of(found, allowed);
     if (!isnan(share) && !(share <= tightest->share))
-        *tightest = (parity_measure){name, found, allowed, share, place};
+        *tightest = (parity_measure){name, share};
 }
 
 parity_measure parity_tightest(const gptoss_parity_stage *of)
 {
     const gptoss_parity_limits *limits = &of->limits;
-    parity_measure tightest = {"", NAN, NAN, NAN, NULL};
+    parity_measure tightest = {"", NAN};
     if (of->stage == GPTOSS_STAGE_EXPERTS)
-        return (parity_measure){"choice", (double)of->rows_flipped, 0.0, of->pass ? 0.0 : INFINITY,
-                                NULL};
+        return (parity_measure){"choice", of->pass ? 0.0 : INFINITY};
     if (of->not_finite > 0)
-        return (parity_measure){"nan", (double)of->not_finite, 0.0, INFINITY, NULL};
-    consider(&tightest, "error", of->max_error, limits->max_error,
-             share_of(of->max_error, limits->max_error), &of->worst);
-    consider(&tightest, "diff", of->max_difference, limits->max_difference,
-             share_of(of->max_difference, limits->max_difference), &of->furthest);
-    consider(&tightest, "ulp", of->max_ulp, limits->max_ulp, share_of(of->max_ulp, limits->max_ulp),
-             &of->worst_ulp);
-    consider(&tightest, "nmse", of->nmse, limits->nmse, share_of(of->nmse, limits->nmse), NULL);
-    consider(&tightest, "equal", of->bit_equal, limits->bit_equal,
-             share_of(1.0 - of->bit_equal, 1.0 - limits->bit_equal), NULL);
+        return (parity_measure){"nan", INFINITY};
+    consider(&tightest, "error", of->max_error, limits->max_error);
+    consider(&tightest, "diff", of->max_difference, limits->max_difference);
+    consider(&tightest, "ulp", of->max_ulp, limits->max_ulp);
+    consider(&tightest, "nmse", of->nmse, limits->nmse);
+    consider(&tightest, "equal", 1.0 - of->bit_equal, 1.0 - limits->bit_equal);
     return tightest;
 }
 
@@ -147,18 +142,11 @@ static void say_choice(sentence *to, const gptoss_parity_report *report, uint32_
 static void say_limit(sentence *to, const char *name, double found, double allowed)
 {
     char found_text[PARITY_NUMBER], allowed_text[PARITY_NUMBER];
-    parity_number(found, found_text);
-    parity_number(allowed, allowed_text);
-    if (strcmp(name, "equal") == 0)
-        say(to, "%.6g %% bit-equal where %.6g %% is required", 100.0 * found, 100.0 * allowed);
-    else if (strcmp(name, "ulp") == 0)
-        say(to, "%s ulp where %s is allowed", found_text, allowed_text);
-    else
-        say(to, "%s %s where %s is allowed", strcmp(name, "diff") == 0 ? "difference" : name,
-            found_text, allowed_text);
+    say(to, "%s %s where %s is allowed", name, parity_number(found, found_text),
+        parity_number(allowed, allowed_text));
 }
 
-/* The error of one token, which is not the stage's largest; NAN when it was not compared. */
+/* The error of a token; NAN when it was not compared. */
 static double error_of_token(const gptoss_parity_stage *stage, uint32_t token)
 {
     for (size_t i = 0; i < stage->rows; i++)
@@ -167,32 +155,46 @@ static double error_of_token(const gptoss_parity_stage *stage, uint32_t token)
     return NAN;
 }
 
-static void say_measure(sentence *to, const gptoss_parity_stage *stage, uint32_t token)
+/* Why the first row outside is there. */
+static void say_row_limit(sentence *to, const gptoss_parity_stage *stage)
 {
-    parity_measure measure = parity_tightest(stage);
-    const gptoss_parity_place *at = measure.place != NULL ? measure.place : &stage->worst;
-    double error = error_of_token(stage, token);
-    if (isinf(error) && stage->not_finite > 0) {
-        say(to, "NaN or infinity in %" PRIu64 " of %" PRIu64 " values of the stage",
+    const gptoss_parity_limits *limits = &stage->limits;
+    double error = error_of_token(stage, stage->first_outside);
+    double difference = fabs(stage->outside.candidate - stage->outside.reference);
+    char allowed[PARITY_NUMBER];
+    if (isnan(difference) || isinf(difference))
+        say(to, "NaN or infinity in %" PRIu64 " of the stage's %" PRIu64 " values",
             stage->not_finite, stage->values);
-        return;
-    }
-    if (at->token == token) {
-        say_values(to, at);
-        say_place(to, stage, at);
-        say(to, ", ");
-        say_limit(to, measure.name, measure.found, measure.allowed);
-        return;
-    }
-    if (error > stage->limits.max_error) {
-        say_limit(to, "error", error, stage->limits.max_error);
-        say(to, "; at worst, token %" PRIu32 ": ", at->token);
-    } else {
-        say_limit(to, measure.name, measure.found, measure.allowed);
-        say(to, "; token %" PRIu32 ": ", at->token);
-    }
+    else if (error > limits->max_error)
+        say_limit(to, "error", error, limits->max_error);
+    else if (difference > limits->max_difference)
+        say_limit(to, "difference", difference, limits->max_difference);
+    else
+        say(to, "more than the %s ulp that are allowed", parity_number(limits->max_ulp, allowed));
+}
+
+/* Of a stage that is outside as a whole. */
+static void say_stage_limit(sentence *to, const gptoss_parity_stage *stage)
+{
+    const gptoss_parity_limits *limits = &stage->limits;
+    if (stage->nmse > limits->nmse)
+        say_limit(to, "the stage's NMSE", stage->nmse, limits->nmse);
+    else
+        say(to, "%.6g %% of the stage bit-equal where %.6g %% is required",
+            100.0 * stage->bit_equal, 100.0 * limits->bit_equal);
+}
+
+static void say_departure(sentence *to, const gptoss_parity_stage *stage)
+{
+    bool by_row = stage->rows_outside > 0;
+    const gptoss_parity_place *at = by_row ? &stage->outside : &stage->worst;
     say_values(to, at);
     say_place(to, stage, at);
+    say(to, ", ");
+    if (by_row)
+        say_row_limit(to, stage);
+    else
+        say_stage_limit(to, stage);
 }
 
 static void say_prompt(sentence *to, const parity_prompt *prompt)
@@ -227,7 +229,7 @@ const char *parity_sentence(const parity_run *of, char text[PARITY_SENTENCE])
         if (stage->stage == GPTOSS_STAGE_EXPERTS)
             say_choice(&to, report, stage->layer, report->departure_token);
         else
-            say_measure(&to, stage, report->departure_token);
+            say_departure(&to, stage);
     }
     return text;
 }

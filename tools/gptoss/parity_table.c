@@ -9,10 +9,12 @@
 
 /* ---- worst first ----------------------------------------------------------------------------- */
 
-/* Shares order stages; those without a limit come last. */
+/* Shares order stages; those without a limit and those not compared come last. */
 static double rank_of(const gptoss_parity_stage *of)
 {
     double share = parity_tightest(of).share;
+    if (of->rows == 0)
+        return -2.0;
     return isnan(share) ? -1.0 : share;
 }
 
@@ -83,6 +85,10 @@ static void print_measures(const gptoss_parity_stage *of, FILE *to)
     parity_measure tightest = parity_tightest(of);
     if (gptoss_stage_per_layer(of->stage))
         snprintf(layer, sizeof layer, "%" PRIu32, of->layer);
+    if (of->rows == 0) {
+        fprintf(to, "%-18s %5s no row was compared\n", gptoss_stage_name(of->stage), layer);
+        return;
+    }
     if (of->stage == GPTOSS_STAGE_EXPERTS) {
         fprintf(to, "%-18s %5s %" PRIu64 " of %zu rows choose other experts%s\n",
                 gptoss_stage_name(of->stage), layer, of->rows_flipped, of->rows,
@@ -127,6 +133,8 @@ static const char *format_share(const gptoss_parity_stage *of, char text[PARITY_
 {
     double share = parity_tightest(of).share;
     char exponent[PARITY_NUMBER];
+    if (of->rows == 0)
+        return ".";
     if (of->stage == GPTOSS_STAGE_EXPERTS)
         return of->pass ? of->rows_flipped > 0 ? "tie" : "0" : "flip";
     if (isnan(share))
@@ -192,7 +200,7 @@ void parity_print_stages(const parity_run *of, FILE *to)
         }
     }
     if (layered) {
-        fprintf(to, "\nused of the limit, above 1 is outside; . is not in the dump\n");
+        fprintf(to, "\nused of the limit, above 1 is outside; . was not compared\n");
         print_matrix(report, to);
     }
 }
