@@ -16,6 +16,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import resource
 import sys
 import time
@@ -138,17 +139,20 @@ class Usage(Exception):
 
 
 def _numbers(text: str, what: str, end: int) -> list[int]:
-    """"0-3,9" -> [0, 1, 2, 3, 9]: ascending, below `end`."""
+    """"0-3,9,-1" -> [0, 1, 2, 3, 9, end - 1]: ascending, below `end`."""
     found = []
     for part in text.split(","):
-        first, dash, last = part.partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise Usage(f"{what} are written like 0-3,9, not '{text}'")
-        found += range(int(first), int(last if dash else first) + 1)
+        match = re.fullmatch(r"(-?\d+)|(\d+)-(\d+)", part)
+        if not match:
+            raise Usage(f"{what} are written like 0-3,9,-1, not '{text}'")
+        if match[1]:
+            found.append(int(part) + (end if part[0] == "-" else 0))
+        else:
+            found += range(int(match[2]), int(match[3]) + 1)
     if sorted(set(found)) != found:
         raise Usage(f"{what} ascend, unlike '{text}'")
-    if not found or found[-1] >= end:
-        raise Usage(f"{what} lie below {end}, unlike '{text}'")
+    if not found or found[0] < 0 or found[-1] >= end:
+        raise Usage(f"{what} lie from 0 to {end - 1}, unlike '{text}'")
     return found
 
 
@@ -194,6 +198,8 @@ def _tokens(arguments, vocab: int) -> tuple[list[int], dict[str, str]]:
 
 def _select(arguments, shape: stages.Shape, tokens: int) -> Selection:
     selection = Selection()
+    if arguments.first_layers:  # another model's final_norm and logits would follow
+        selection.stages = [s for s in stages.STAGES if s not in ("final_norm", "logits")]
     if arguments.stages != "all":
         selection.stages = arguments.stages.split(",")
         for stage in selection.stages:
@@ -229,9 +235,10 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add("-o", "--output", required=True, metavar="FILE", help=".safetensors or .safetensors.gz")
     add("--stages", default="all", metavar="LIST", help="names with commas; all")
     add("--layers", metavar="A-B", help="of the stages within layers, from 0; all")
-    add("--positions", metavar="LIST", help="rows to keep, such as 0-3,9; all")
+    add("--positions", metavar="LIST", help="rows to keep, such as 0-3,9,-1; all")
     add("--logits-positions", metavar="LIST", help="the same of logits; as --positions")
-    add("--first-layers", type=int, metavar="N", help="run no more than the first N layers")
+    add("--first-layers", type=int, metavar="N", 
+        help="run these layers only; nothing behind them is written")  # fmt: skip
     add("--stream", action="store_true", help="hold one layer in memory at a time")
     add("--moe-slice", type=int, metavar="N",
         help="tokens that OpenAI's MLP sees at once; up to 32, as fit into 2.5 GB")  # fmt: skip
