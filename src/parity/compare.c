@@ -51,10 +51,10 @@ static double dot(const double *a, const double *b, size_t count)
     return (sums[0] + sums[1]) + (sums[2] + sums[3]);
 }
 
-static size_t place_of(const double *values, double value)
+static size_t place_of(const double *values, size_t count, double value)
 {
     size_t i = 0;
-    while (values[i] != value)
+    while (i + 1 < count && values[i] != value)
         i++;
     return i;
 }
@@ -128,7 +128,7 @@ static void raise(const stage_comparison *c, const span *s, const double *values
     double most = largest(values, s->count);
     if (!(most > *row || most > *stage))
         return;
-    gptoss_parity_place place = place_in(c, s, place_of(values, most));
+    gptoss_parity_place place = place_in(c, s, place_of(values, s->count, most));
     if (most > *row) {
         *row = most;
         *row_place = place;

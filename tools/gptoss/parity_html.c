@@ -96,8 +96,8 @@ static bool same_tokens(const gptoss_parity_stage *a, const gptoss_parity_stage 
     return a->rows == b->rows && memcmp(a->tokens, b->tokens, a->rows * sizeof *a->tokens) == 0;
 }
 
-/* {"stage", "layer", "limit", "cells", "tokens"}; tokens, each cell's first, only where they are
- * not those of the entry before. */
+/* {"stage", "layer", "pass", "limit", "rows", "cells", "tokens"}; tokens, each cell's first, only
+ * where they are not those of the entry before. */
 static void put_strip(json_writer *json, const gptoss_parity_stage *of,
                       const gptoss_parity_stage *before)
 {
@@ -112,6 +112,7 @@ static void put_strip(json_writer *json, const gptoss_parity_stage *of,
         json_put_whole(json, "layer", of->layer);
     json_put_bool(json, "pass", of->pass);
     json_put_real(json, "limit", limit);
+    json_put_whole(json, "rows", of->rows);
     put_base64(json, "cells", cells, count);
     if (before == NULL || !same_tokens(of, before)) {
         json_put_array(json, "tokens");

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,11 +26,11 @@ static gptoss_stage stage_of(const char *name, size_t length)
 
 static int unknown_stage(const options *given, const char *name, size_t length)
 {
-    char names[512] = "";
-    for (int i = 0; i < GPTOSS_STAGE_COUNT; i++) {
-        strcat(names, i > 0 ? ", " : "");
-        strcat(names, gptoss_stage_name((gptoss_stage)i));
-    }
+    char names[512] = ""; /* more than all take */
+    size_t used = 0;
+    for (int i = 0; i < GPTOSS_STAGE_COUNT; i++)
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i > 0 ? ", " : "",
+                                 gptoss_stage_name((gptoss_stage)i));
     return console_usage(given->command, "--stages: expected all, or some of %s, found \"%.*s\"",
                          names, (int)(length < LONGEST_SHOWN ? length : LONGEST_SHOWN), name);
 }
