@@ -645,8 +645,9 @@ typedef struct gptoss_parity_report {
  * own values flow from end to end, but for a near tie of the router, where it follows the
  * reference; isolated, each stage is given the reference's value of the one before. A dump whose
  * vocabulary, shapes or layers are not the model's is refused (GPTOSS_FORMAT), and so is one with
- * NaN or infinity in what is compared (GPTOSS_NUMERIC). Free *out with gptoss_parity_free.
- * `options` and `progress` may be NULL.
+ * NaN or infinity in what is compared (GPTOSS_NUMERIC). NaN or infinity of the model is a failure
+ * of the stage that shows it, after which no further tokens are replayed. Free *out with
+ * gptoss_parity_free. `options` and `progress` may be NULL.
  */
 GPTOSS_API gptoss_status gptoss_parity(gptoss_executor *executor, const gptoss_reference *reference,
                                        const gptoss_parity_options *options,

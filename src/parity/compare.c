@@ -12,8 +12,8 @@ enum { SPAN = 256, LANES = 4 };
 
 /* ---- a span of numbers ----------------------------------------------------------------------- */
 
-/* Whether all are finite: only NaN and infinity times zero are not zero. */
-static bool all_finite(const double *values, size_t count)
+/* Only NaN and infinity times zero are not zero. */
+bool compare_finite(const double *values, size_t count)
 {
     double sums[LANES] = {0};
     size_t i = 0;
@@ -180,7 +180,7 @@ void compare_piece(stage_comparison *c, uint32_t piece, double *reference, doubl
     for (size_t column = 0; column < columns; column += SPAN) {
         size_t count = columns - column < SPAN ? columns - column : SPAN;
         span s = {piece, (uint32_t)column, rms, reference + column, candidate + column, count};
-        if (!all_finite(s.reference, count) || !all_finite(s.candidate, count))
+        if (!compare_finite(s.reference, count) || !compare_finite(s.candidate, count))
             take_out(c, &s, reference + column, candidate + column);
         compare_span(c, &s);
     }

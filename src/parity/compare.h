@@ -68,6 +68,9 @@ void compare_end(stage_comparison *c);
 /* The position that a stage beyond its limits departs at. */
 uint32_t compare_departure(const stage_comparison *c);
 
+/* Whether all of `count` numbers are finite. */
+bool compare_finite(const double *values, size_t count);
+
 /* The root mean square of the finite ones of `count` numbers; does not overflow. */
 double compare_rms(const double *values, size_t count);
 

@@ -3,6 +3,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "parity/compare.h"
+
 /* The likeliest tokens, best first; fewer than GPTOSS_PARITY_TOP_K of a small vocabulary. */
 typedef struct top_tokens {
     uint32_t ids[GPTOSS_PARITY_TOP_K];
@@ -54,14 +56,6 @@ static double divergence(const double *reference, const double *candidate, size_
     return result > 0 ? result : 0; /* roundings can make equal distributions differ by -1e-16 */
 }
 
-static bool all_finite(const double *logits, size_t vocab)
-{
-    size_t id = 0;
-    while (id < vocab && isfinite(logits[id]))
-        id++;
-    return id == vocab;
-}
-
 static gptoss_status record(logit_statistics *s, gptoss_parity_report *report,
                             const gptoss_parity_top *found, gptoss_error *error)
 {
@@ -83,7 +77,7 @@ gptoss_status logit_statistics_row(logit_statistics *s, gptoss_parity_report *re
                                    uint32_t token, dtype type, const double *reference,
                                    const double *candidate, size_t vocab, gptoss_error *error)
 {
-    if (!all_finite(reference, vocab) || !all_finite(candidate, vocab))
+    if (!compare_finite(reference, vocab) || !compare_finite(candidate, vocab))
         return GPTOSS_OK;
     top_tokens mine = find_top(reference, vocab);
     top_tokens its = find_top(candidate, vocab);

@@ -185,12 +185,11 @@ static void check_finite(parity_run *run, const gptoss_reference *dump, const st
                          size_t piece, const double *values)
 {
     const gptoss_parity_stage *of = &c->result;
-    size_t columns = dump->columns[of->stage];
     size_t column = 0;
-    while (column < columns && isfinite(values[column]))
-        column++;
-    if (column == columns || run->status != GPTOSS_OK)
+    if (compare_finite(values, dump->columns[of->stage]) || run->status != GPTOSS_OK)
         return;
+    while (isfinite(values[column]))
+        column++;
     const tensor *from = dump->tensors[(size_t)of->layer * GPTOSS_STAGE_COUNT + of->stage];
     char place[32] = "";
     if (dump->pieces[of->stage] > 1)

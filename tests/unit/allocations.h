@@ -6,6 +6,7 @@
 #ifndef TESTS_UNIT_ALLOCATIONS_H
 #define TESTS_UNIT_ALLOCATIONS_H
 
+#include <malloc.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -72,6 +73,12 @@ void *realloc(void *block, size_t size)
 void *aligned_alloc(size_t alignment, size_t size)
 {
     return allocation_fails() ? NULL : hold(__libc_memalign(alignment, size));
+}
+
+/* Only OpenMP's runtime calls this, which ends the program when memory is short. */
+void *memalign(size_t alignment, size_t size)
+{
+    return hold(__libc_memalign(alignment, size));
 }
 
 void free(void *block)

@@ -1,5 +1,5 @@
-/* What opens files, with every single allocation failing in turn: a failure is a sentence, and
- * nothing is left behind. */
+/* What opens files and compares them, with every single allocation failing in turn: a failure is a
+ * sentence, and nothing is left behind. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +11,7 @@
 #include "scratch.h"
 
 #define MODEL     GPTOSS_SOURCE_DIR "/tests/golden/published/hf-mxfp4"
+#define DUMPS     GPTOSS_SOURCE_DIR "/tests/golden/published/"
 #define TOKENIZER GPTOSS_SOURCE_DIR "/tests/fuzz/corpus/tokenizer/"
 
 /* ---- what is opened, and closed again when that worked --------------------------------------- */
@@ -103,6 +104,76 @@ static gptoss_status use_sorted_merges(gptoss_error *error)
     return use_tokenizer(TOKENIZER "good_sorted.json", error);
 }
 
+static gptoss_status use_reference(const char *path, gptoss_error *error)
+{
+    gptoss_reference *dump = NULL;
+    gptoss_status status = gptoss_reference_open(path, &dump, error);
+    CHECK((status == GPTOSS_OK) == (dump != NULL), "status %d", status);
+    gptoss_reference_close(dump);
+    return status;
+}
+
+static gptoss_status use_plain_dump(gptoss_error *error)
+{
+    return use_reference(DUMPS "openai.safetensors", error);
+}
+
+static gptoss_status use_packed_dump(gptoss_error *error)
+{
+    return use_reference(DUMPS "transformers-bf16.safetensors.gz", error);
+}
+
+/* What is compared, opened while memory lasts. */
+static struct {
+    gptoss_model *model;
+    gptoss_executor *executor;
+    gptoss_reference *reference;
+    gptoss_reference *candidate;
+} compared;
+
+static void open_compared(void)
+{
+    const gptoss_executor_options one = {.threads = 1, .chunk = 16};
+    CHECK(gptoss_model_open(MODEL, &compared.model, NULL) == GPTOSS_OK, "model");
+    CHECK(gptoss_executor_open(compared.model, &one, &compared.executor, NULL) == GPTOSS_OK,
+          "executor");
+    CHECK(gptoss_reference_open(DUMPS "openai.safetensors", &compared.reference, NULL) == GPTOSS_OK,
+          "a dump");
+    CHECK(gptoss_reference_open(DUMPS "openai-bf16.safetensors", &compared.candidate, NULL) ==
+              GPTOSS_OK,
+          "another dump");
+}
+
+static void close_compared(void)
+{
+    gptoss_reference_close(compared.candidate);
+    gptoss_reference_close(compared.reference);
+    gptoss_executor_close(compared.executor);
+    gptoss_model_close(compared.model);
+}
+
+static gptoss_status use_replay(gptoss_error *error)
+{
+    gptoss_parity_report *report = NULL;
+    gptoss_status status =
+        gptoss_parity(compared.executor, compared.reference, NULL, NULL, NULL, &report, error);
+    CHECK((status == GPTOSS_OK) == (report != NULL), "status %d", status);
+    gptoss_parity_free(report);
+    return status;
+}
+
+/* Of float32 and bfloat16, between which a token's experts differ. */
+static gptoss_status use_dump_pair(gptoss_error *error)
+{
+    gptoss_parity_report *report = NULL;
+    gptoss_status status = gptoss_parity_dumps(compared.reference, compared.candidate, NULL, NULL,
+                                               NULL, &report, error);
+    CHECK(status == GPTOSS_OK ? report != NULL && report->flip_count > 0 : report == NULL,
+          "status %d", status);
+    gptoss_parity_free(report);
+    return status;
+}
+
 static const struct {
     const char *name;
     gptoss_status (*use)(gptoss_error *error);
@@ -115,6 +186,10 @@ static const struct {
     {"a tokenizer with merges as pairs", use_merge_pairs},
     {"a tokenizer with merges as strings", use_merge_strings},
     {"a tokenizer with merges in the order of ids", use_sorted_merges},
+    {"a dump to compare with", use_plain_dump},
+    {"a compressed dump to compare with", use_packed_dump},
+    {"a replay of a dump", use_replay},
+    {"a comparison of dumps", use_dump_pair},
 };
 
 /* Runs with the allocation number `n` failing; returns whether there were so many. */
@@ -140,6 +215,7 @@ int main(void)
 {
     scratch_begin();
     size_t count = sizeof subjects / sizeof *subjects;
+    open_compared();
     for (size_t i = 0; i < count; i++) {
         subjects[i].use(NULL); /* what is allocated once and kept is allocated now */
         for (int mode = 0; mode < 2; mode++) {
@@ -152,5 +228,6 @@ int main(void)
                    allocations.for_ever ? "with all after them" : "one at a time");
         }
     }
+    close_compared();
     return test_result();
 }
