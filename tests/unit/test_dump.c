@@ -126,14 +126,15 @@ typedef struct watcher {
     size_t values;
 } watcher;
 
-/* Bit for bit, after rounding to the file's type. */
+/* Bit for bit: what is bfloat16 in the file was bfloat16 before. */
 static bool is_same(const tensor *stored, size_t index, float seen)
 {
     const uint8_t *at = stored->data + index * dtype_bytes(stored->type);
+    uint16_t half;
     if (stored->type == DTYPE_F32)
         return memcmp(at, &seen, sizeof seen) == 0;
-    uint16_t rounded = bf16_from_float(seen);
-    return memcmp(at, &rounded, sizeof rounded) == 0;
+    memcpy(&half, at, sizeof half);
+    return bits_from_float(bf16_to_float(half)) == bits_from_float(seen);
 }
 
 static void compare_piece(const float *seen, const tensor *stored, size_t index, size_t columns)
