@@ -70,6 +70,17 @@ def figures() -> Figures:
     return _figures
 
 
+_lines = []
+
+
+@pytest.fixture(scope="session")
+def tell():
+    """Takes a line to print when all tests are done."""
+    return _lines.append
+
+
 def pytest_terminal_summary(terminalreporter):
+    for line in _lines:
+        terminalreporter.write_line(line)
     for name, (count, worst) in sorted(_figures.values.items()):
         terminalreporter.write_line(f"{name}: worst of {count}: {worst:.3g}")
