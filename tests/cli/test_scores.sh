@@ -66,6 +66,13 @@ expect_status 1
 expect_line err '^gptoss: .*absent/dump.safetensors'
 run dump -m model --ids 1,300 -o other
 expect_status 2
-expect "nothing was written" test ! -e other
+expect "nothing was written" bash -c '! ls other* 2>/dev/null'
+# A limit on the size of files stands for a disk that is full.
+shown="dump and a full disk"
+status=0
+(ulimit -f 4 && exec "$gptoss" dump -m model --ids 1,2,3,4,5 -o full.safetensors >out 2>err) || status=$?
+expect_status 1
+expect_line err '^gptoss: full\.safetensors.*: cannot take [0-9]+ bytes of disk space: File too large$'
+expect "nothing was left behind" bash -c '! ls full.safetensors* 2>/dev/null'
 
 finish

@@ -20,6 +20,7 @@ void console_open(void)
     for (int descriptor = 0; descriptor < 3; descriptor++)
         if (fcntl(descriptor, F_GETFD) == -1 && errno == EBADF)
             (void)!open("/dev/null", directions[descriptor]);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a file that may not grow further is an error to report */
 }
 
 static bool flush_output(void)

@@ -12,7 +12,8 @@
 #include "command.h"
 #include "gptoss.h"
 
-/* Call first: makes sure that a closed standard stream is not taken by a file opened later. */
+/* Call first: makes sure that a closed standard stream is not taken by a file opened later, and
+ * that a limit on the size of files does not end the program. */
 void console_open(void);
 
 /*
