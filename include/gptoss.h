@@ -578,7 +578,8 @@ typedef struct gptoss_parity_stage {
     gptoss_parity_place worst; /* there */
     double max_difference;     /* largest |difference| */
     gptoss_parity_place furthest;
-    double max_ulp; /* largest |difference| in units in the last place of the reference's type */
+    double max_ulp; /* largest |difference| in units in the last place of the reference's type, at
+                       the reference's magnitude or at rms / 256, whichever is larger */
     gptoss_parity_place worst_ulp;
     double nmse;           /* squared differences over squared reference */
     double cosine;         /* of the angle between all values */

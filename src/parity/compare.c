@@ -7,6 +7,10 @@
 /* Numbers compared at a time: the work arrays stay in the first-level cache. */
 enum { SPAN = 256, LANES = 4 };
 
+/* Below this part of a piece's rms, numbers are what is left of a sum that has cancelled: the order
+ * of its terms moves them by many of their own units. */
+#define SMALL 0x1p-8
+
 /* What errors are relative to in a piece of zeros: the smallest normal float. */
 #define SMALLEST_SCALE 0x1p-126
 
@@ -154,7 +158,7 @@ static void compare_span(stage_comparison *c, const span *s)
     raise(c, s, work, &c->row_error, &c->error_place, &result->max_error, &result->worst);
     raise(c, s, difference, &c->row_difference, &c->difference_place, &result->max_difference,
           &result->furthest);
-    float_type_inverse_spacings(c->type, s->reference, s->count, work);
+    float_type_inverse_spacings(c->type, s->reference, s->count, SMALL * s->rms, work);
     for (size_t i = 0; i < s->count; i++)
         work[i] *= difference[i];
     raise(c, s, work, &c->row_ulp, &c->ulp_place, &result->max_ulp, &result->worst_ulp);

@@ -2,11 +2,17 @@
  * Comparing one stage of one layer, row by row. For a piece of n numbers r of the reference and
  * c of the candidate, with rms = sqrt(sum r^2 / n):
  *
- *     error       |c - r| / (rms + |r|)    relative for the large, to the piece's scale for the
- * small difference  |c - r| ulp         |c - r| / spacing of the reference's type at |r|
- * (float_type.h) nmse        sum (c - r)^2 / sum r^2 over all rows cosine      sum c r / sqrt(sum
- * c^2 sum r^2) over all rows bit_equal   share of c that, rounded to the reference's type, equal r;
- * -0 equals +0
+ *     error      |c - r| / (rms + |r|): to the number where it is large, else to its piece
+ *
+ *     difference |c - r|
+ *
+ *     ulp        |c - r| / spacing of the reference's type at |r|, or at rms / 256 below that
+ *
+ *     nmse       sum (c - r)^2 / sum r^2 over all rows
+ *
+ *     cosine     sum c r / sqrt(sum c^2 sum r^2) over all rows
+ *
+ *     bit_equal  share of c that, rounded to the reference's type, equal r; -0 equals +0
  *
  * Where either number is not finite the pair is counted and takes no further part; its row's error
  * is infinite.

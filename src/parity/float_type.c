@@ -91,14 +91,16 @@ void float_type_decode(numbers from, size_t begin, size_t count, double *out)
  * A number of exponent e is spaced by 2^(e - precision + 1); the inverse of that power of two has
  * the exponent field 1023 - (e - precision + 1), which is 2045 + precision less the field of e.
  */
-void float_type_inverse_spacings(dtype type, const double *values, size_t count, double *out)
+void float_type_inverse_spacings(dtype type, const double *values, size_t count, double least,
+                                 double *out)
 {
     float_row row = row_of(type);
+    least = least > row.smallest ? least : row.smallest;
     uint64_t field = 2045U + (uint64_t)row.precision;
     for (size_t i = 0; i < count; i++) {
         double magnitude = fabs(values[i]);
         uint64_t bits;
-        magnitude = magnitude > row.smallest ? magnitude : row.smallest;
+        magnitude = magnitude > least ? magnitude : least;
         memcpy(&bits, &magnitude, sizeof bits);
         bits = (field - (bits >> 52)) << 52;
         memcpy(&out[i], &bits, sizeof bits);
@@ -108,7 +110,7 @@ void float_type_inverse_spacings(dtype type, const double *values, size_t count,
 double float_type_spacing(dtype type, double value)
 {
     double inverse;
-    float_type_inverse_spacings(type, &value, 1, &inverse);
+    float_type_inverse_spacings(type, &value, 1, 0, &inverse);
     return 1 / inverse;
 }
 

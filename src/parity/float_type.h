@@ -26,11 +26,13 @@ void float_type_decode(numbers from, size_t begin, size_t count, double *out);
 
 /*
  * The distance of neighbouring numbers of the type at a magnitude, and for `count` numbers the
- * inverse of it. For zero and subnormal numbers that is the smallest subnormal; for F64 magnitudes
- * below 2^-969 count as that, so that the inverse is a double.
+ * inverse of it at their magnitude or at `least`, whichever is larger. For zero and subnormal
+ * numbers that is the smallest subnormal; for F64 magnitudes below 2^-969 count as that, so that
+ * the inverse is a double.
  */
 double float_type_spacing(dtype type, double value);
-void float_type_inverse_spacings(dtype type, const double *values, size_t count, double *out);
+void float_type_inverse_spacings(dtype type, const double *values, size_t count, double least,
+                                 double *out);
 
 /* Rounds finite numbers to the type, to nearest, ties to even. Numbers that are not floats already
  * are rounded to float first. */

@@ -102,7 +102,7 @@ gptoss_status parity_run_open(const gptoss_reference *reference, const gptoss_re
     run->report.isolated = options->isolated;
     gptoss_status status =
         tolerances_load(options->tolerances, options->isolated, reference->coarsest, candidate,
-                        layers, &run->limits, error);
+                        layers, reference->tokens, &run->limits, error);
     run->report.router_margin = tolerances_margin(&run->limits);
     if (status == GPTOSS_OK)
         status = begin_stages(run, other, options->stages, error);

@@ -9,39 +9,53 @@
 /* ---- defaults -------------------------------------------------------------------------------- */
 
 /*
- * The default limit of max_error, in units of the roundoff u of the coarsest type involved (2^-24
- * for float32, 2^-11 for float16, 2^-8 for bfloat16). Isolated, a stage has only its own roundings
- * and the order of its sums. Chained, it inherits those of all stages before, which grow with the
- * depth: the limit of layer l is units * (1 + l / 4).
+ * The default limit of max_error in units of the roundoff of the coarsest type involved (2^-24 for
+ * float32, 2^-11 for float16, 2^-8 for bfloat16), about four times what the official
+ * implementations differ by among themselves; docs/PARITY.md has those figures.
+ *
+ * Isolated, a stage has only its own roundings and the order of its sums: float32 sums of thousands
+ * of terms are off by tens of units, values that are rounded to a coarser type by one or two, and
+ * by more where float32 is compared with a reference that rounds inside the stage. Chained, it
+ * inherits the differences of all stages before, which grow with the depth: the limit of layer l is
+ * units * (1 + l / 4).
+ *
+ * Rotary angles are float32 products of position and frequency, and the powers behind the
+ * frequencies differ by a unit between mathematical libraries, PyTorch's own on different
+ * processors among them. So what is rotated is allowed `angle` units of float32 more for each
+ * token.
  */
 typedef struct unit_row {
-    double isolated;
-    double chained;
+    struct {
+        double isolated;
+        double chained;
+    } fine, coarse; /* float32 and finer; the others */
+    double angle;
 } unit_row;
 
 static const unit_row units[GPTOSS_STAGE_COUNT] = {
-    [GPTOSS_STAGE_EMBEDDING] = {64, 256},
-    [GPTOSS_STAGE_ATTENTION_NORM] = {64, 256},
-    [GPTOSS_STAGE_Q] = {64, 256},
-    [GPTOSS_STAGE_K] = {64, 256},
-    [GPTOSS_STAGE_V] = {64, 256},
-    [GPTOSS_STAGE_Q_ROTARY] = {128, 256},
-    [GPTOSS_STAGE_K_ROTARY] = {128, 256},
-    [GPTOSS_STAGE_SINK_MASS] = {64, 256},
-    [GPTOSS_STAGE_ATTENTION] = {256, 256},
-    [GPTOSS_STAGE_ATTENTION_OUT] = {64, 256},
-    [GPTOSS_STAGE_ATTENTION_RESIDUAL] = {64, 256},
-    [GPTOSS_STAGE_MLP_NORM] = {64, 256},
-    [GPTOSS_STAGE_ROUTER] = {64, 256},
-    [GPTOSS_STAGE_EXPERTS] = {0, 0}, /* ids have no roundings: the router's margin judges them */
-    [GPTOSS_STAGE_ROUTING_WEIGHTS] = {64, 256},
-    [GPTOSS_STAGE_GATE_UP] = {64, 256},
-    [GPTOSS_STAGE_ACTIVATED] = {64, 256},
-    [GPTOSS_STAGE_EXPERT_OUT] = {64, 256},
-    [GPTOSS_STAGE_COMBINED] = {64, 256},
-    [GPTOSS_STAGE_RESIDUAL] = {64, 256},
-    [GPTOSS_STAGE_FINAL_NORM] = {64, 256},
-    [GPTOSS_STAGE_LOGITS] = {64, 256},
+    [GPTOSS_STAGE_EMBEDDING] = {{1, 1}, {1, 1}, 0},
+    [GPTOSS_STAGE_ATTENTION_NORM] = {{32, 256}, {4, 48}, 0},
+    [GPTOSS_STAGE_Q] = {{192, 256}, {4, 48}, 0},
+    [GPTOSS_STAGE_K] = {{192, 256}, {4, 48}, 0},
+    [GPTOSS_STAGE_V] = {{192, 256}, {4, 48}, 0},
+    [GPTOSS_STAGE_Q_ROTARY] = {{64, 256}, {12, 48}, 2},
+    [GPTOSS_STAGE_K_ROTARY] = {{64, 256}, {12, 48}, 2},
+    [GPTOSS_STAGE_SINK_MASS] = {{64, 256}, {12, 48}, 0},
+    [GPTOSS_STAGE_ATTENTION] = {{512, 1024}, {32, 192}, 1},
+    [GPTOSS_STAGE_ATTENTION_OUT] = {{192, 512}, {8, 96}, 0.5},
+    [GPTOSS_STAGE_ATTENTION_RESIDUAL] = {{8, 256}, {4, 48}, 0},
+    [GPTOSS_STAGE_MLP_NORM] = {{32, 256}, {4, 64}, 0},
+    [GPTOSS_STAGE_ROUTER] = {{192, 256}, {4, 48}, 0},
+    /* ids have no roundings: the router's margin judges them */
+    [GPTOSS_STAGE_EXPERTS] = {{0, 0}, {0, 0}, 0},
+    [GPTOSS_STAGE_ROUTING_WEIGHTS] = {{16, 128}, {4, 24}, 0},
+    [GPTOSS_STAGE_GATE_UP] = {{192, 384}, {8, 64}, 0},
+    [GPTOSS_STAGE_ACTIVATED] = {{32, 768}, {12, 128}, 0},
+    [GPTOSS_STAGE_EXPERT_OUT] = {{192, 512}, {8, 96}, 0},
+    [GPTOSS_STAGE_COMBINED] = {{32, 512}, {8, 96}, 0},
+    [GPTOSS_STAGE_RESIDUAL] = {{8, 256}, {4, 64}, 0},
+    [GPTOSS_STAGE_FINAL_NORM] = {{32, 256}, {4, 64}, 0},
+    [GPTOSS_STAGE_LOGITS] = {{256, 384}, {8, 64}, 0},
 };
 
 /* Router logits lie within a few units of zero; bfloat16 ones of that size are 2^-6 apart. */
@@ -50,10 +64,13 @@ static const unit_row units[GPTOSS_STAGE_COUNT] = {
 
 static double default_error(const tolerances *t, gptoss_stage stage, uint32_t layer)
 {
+    const unit_row *row = &units[stage];
     uint32_t depth = stage >= GPTOSS_STAGE_FINAL_NORM ? t->layers : layer;
+    double angle = row->angle * (double)t->tokens * float_type_roundoff(DTYPE_F32);
     if (t->isolated)
-        return units[stage].isolated * t->roundoff;
-    return units[stage].chained * (1 + depth / 4.0) * t->roundoff;
+        return (t->coarse ? row->coarse.isolated : row->fine.isolated) * t->roundoff + angle;
+    double chained = t->coarse ? row->coarse.chained : row->fine.chained;
+    return chained * (1 + depth / 4.0) * t->roundoff + angle;
 }
 
 gptoss_parity_limits tolerances_of(const tolerances *t, gptoss_stage stage, uint32_t layer)
@@ -205,13 +222,14 @@ static gptoss_status read_file(const json_value *document, const char *path, tol
 }
 
 gptoss_status tolerances_load(const char *path, bool isolated, dtype reference, dtype candidate,
-                              uint32_t layers, tolerances *out, gptoss_error *error)
+                              uint32_t layers, size_t tokens, tolerances *out, gptoss_error *error)
 {
     double roundoff = float_type_roundoff(float_type_coarser(reference, candidate));
     *out = (tolerances){.isolated = isolated,
                         .roundoff = roundoff,
                         .coarse = roundoff > float_type_roundoff(DTYPE_F32),
-                        .layers = layers};
+                        .layers = layers,
+                        .tokens = tokens};
     if (path == NULL)
         return GPTOSS_OK;
     json_value *document;

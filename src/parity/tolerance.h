@@ -20,6 +20,7 @@ typedef struct tolerances {
     double roundoff; /* of the coarsest type that the numbers of either side have been in */
     bool coarse;     /* that type is coarser than F32 */
     uint32_t layers; /* the number of layers, for the stages behind them */
+    size_t tokens;   /* of the run */
     /* The overriding file's: NAN in a given entry removes the limit. */
     bool given[GPTOSS_STAGE_COUNT][TOLERANCE_COUNT];
     double value[GPTOSS_STAGE_COUNT][TOLERANCE_COUNT];
@@ -28,8 +29,8 @@ typedef struct tolerances {
 } tolerances;
 
 /*
- * Fills in the defaults for numbers of these types and reads the JSON file at `path`, unless that
- * is NULL:
+ * Fills in the defaults for a run of `tokens` with numbers of these types and reads the JSON file
+ * at `path`, unless that is NULL:
  *
  *     {"stages": {"*": {"max_error": 1e-5, "nmse": null}, "logits": {"bit_equal": 0.999}},
  *      "router_margin": 1e-4}
@@ -38,7 +39,7 @@ typedef struct tolerances {
  * the file has besides is refused.
  */
 gptoss_status tolerances_load(const char *path, bool isolated, dtype reference, dtype candidate,
-                              uint32_t layers, tolerances *out, gptoss_error *error);
+                              uint32_t layers, size_t tokens, tolerances *out, gptoss_error *error);
 
 /* All NAN for GPTOSS_STAGE_EXPERTS, which the router's margin judges. */
 gptoss_parity_limits tolerances_of(const tolerances *t, gptoss_stage stage, uint32_t layer);

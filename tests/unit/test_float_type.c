@@ -83,10 +83,13 @@ static void test_spacing(void)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         double inverse;
         double spacing = float_type_spacing(cases[i].type, cases[i].value);
-        float_type_inverse_spacings(cases[i].type, &cases[i].value, 1, &inverse);
+        float_type_inverse_spacings(cases[i].type, &cases[i].value, 1, 0, &inverse);
         CHECK(spacing == cases[i].spacing && inverse == 1 / spacing, "%s at %a: %a",
               dtype_name(cases[i].type), cases[i].value, spacing);
     }
+    double inverse;
+    float_type_inverse_spacings(DTYPE_BF16, &(double){0x1p-20}, 1, 0.75, &inverse);
+    CHECK(inverse == 0x1p8, "at no less than a magnitude: %a", inverse);
     /* Against the neighbours that the C library knows. */
     for (float f = 0x1p-130F; f < 0x1p100F; f *= 1.7F)
         CHECK(float_type_spacing(DTYPE_F32, f) == (double)nextafterf(f, INFINITY) - f, "%a",
