@@ -220,6 +220,21 @@ outside '"max_ulp": 2' 'more than the 2 ulp that are allowed'
 outside '"nmse": 1e-20' "the stage's NMSE .* where 1e-20 is allowed"
 outside '"bit_equal": 1' '[0-9.]+ % of the stage bit-equal where 100 % is required'
 
+# NaN of the model is a departure.
+cp -r model broken
+poke broken/model*.safetensors model.layers.1.input_layernorm.weight 0 '\xff\x7f\xff\x7f'
+for flags in '' --isolated; do
+    # shellcheck disable=SC2086
+    run parity -m broken --reference all.safetensors --html nan.html $flags
+    expect_status 1
+    expect "the first line names the place" grep -Eq \
+        '^first departure: layer 1, stage attention_norm, token 0: reference [-0-9.]+, candidate -?nan \(column 0\), NaN or infinity in [0-9]+ of the stage' \
+        <(head -n 1 out)
+    run parity -m broken --reference all.safetensors --json $flags
+    expect_status 1
+    expect_json out attention_norm first_departure stage
+done
+
 # ---- tokenizer -------------------------------------------------------------------------------
 
 changed ids 2 '\x07\x00\x00\x00'
