@@ -33,6 +33,10 @@ raw 1 'standard input could not be read: ' '$gptoss tokenize -m model -p - --jso
 raw 0 '' '$gptoss dump -m model --ids 1,2 -o dump.safetensors >&-'
 expect "the dump is whole" test -s dump.safetensors
 
+# A comparison that nobody can read is none.
+raw 2 "$full" '$gptoss parity -m model --reference dump.safetensors >/dev/full'
+raw 2 "$closed" '$gptoss parity -m model --reference dump.safetensors --json >&-'
+
 # A reader that leaves is no error to speak of; both ways of hearing of it.
 raw 0 '' '$gptoss inspect -m model --tensors | head -n 1 >out'
 raw 0 '' 'trap "" PIPE; { $gptoss inspect -m model --tensors; echo $? >status; } | true'
