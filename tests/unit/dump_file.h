@@ -37,16 +37,28 @@ static inline dtype dump_file_type(const char *name)
 /* Stores a number as element `index` of a tensor's bytes. */
 static inline void dump_file_store(uint8_t *bytes, dtype type, size_t index, double value)
 {
-    uint16_t half =
-        type == DTYPE_F16 ? f16_from_float((float)value) : bf16_from_float((float)value);
-    uint32_t word = type == DTYPE_F32 ? bits_from_float((float)value) : (uint32_t)(int32_t)value;
-    uint64_t wide = (uint64_t)(int64_t)value;
+    union {
+        uint16_t half;
+        float single;
+        double twice;
+        int32_t narrow;
+        int64_t wide;
+    } of = {.wide = 0};
     if (type == DTYPE_F64)
-        memcpy(&wide, &value, sizeof wide);
-    size_t size = dtype_bytes(type);
-    const void *from = size == 8 ? (const void *)&wide : size == 4 ? (const void *)&word : &half;
-    dump_file_require(size > 1, "a type of one byte");
-    memcpy(bytes + index * size, from, size);
+        of.twice = value;
+    else if (type == DTYPE_F32)
+        of.single = (float)value;
+    else if (type == DTYPE_F16)
+        of.half = f16_from_float((float)value);
+    else if (type == DTYPE_BF16)
+        of.half = bf16_from_float((float)value);
+    else if (type == DTYPE_I32)
+        of.narrow = (int32_t)value;
+    else if (type == DTYPE_I64)
+        of.wide = (int64_t)value;
+    else
+        dump_file_require(0, dtype_name(type));
+    memcpy(bytes + index * dtype_bytes(type), &of, dtype_bytes(type));
 }
 
 /* Adds the tensor of "name DTYPE [shape] numbers" to a header and its data. */
@@ -98,8 +110,8 @@ static inline void dump_file_write(const char *path, const char *metadata, const
         dump_file_add(line, header, data, &size);
         lines += length + (lines[length] == ';');
     }
-    strcat(header, "}");
     uint64_t length = strlen(header);
+    header[length++] = '}';
     memcpy(file, &length, sizeof length);
     memcpy(file + 8, header, length);
     memcpy(file + 8 + length, data, size);
