@@ -101,7 +101,7 @@ def _sha256(path: pathlib.Path) -> str:
 def describe(oracle, directory, dtype: str) -> dict[str, str]:
     """The metadata of a dump, but for what its tokens are."""
     versions = oracles.versions(oracle.name)
-    files = [*loading.weight_files(directory)]
+    files = loading.weight_files(directory)
     metadata = {
         "format": "gptoss-dump-1",
         "producer": f"{oracle.package} {versions[oracle.package]}",
@@ -179,7 +179,8 @@ def _tokens(arguments, vocab: int) -> tuple[list[int], dict[str, str]]:
     """The tokens to run and what the metadata say of them."""
     if arguments.prompt is not None:
         ids = _encode(arguments.model, arguments.prompt, arguments.parse_special)
-        told = {"prompt": arguments.prompt} | ({"specials": "true"} if arguments.parse_special else {})
+        told = {"prompt": arguments.prompt}
+        told |= {"specials": "true"} if arguments.parse_special else {}
     elif arguments.random_ids is not None:
         draw = random.Random(arguments.seed)
         ids = [draw.randrange(vocab) for _ in range(arguments.random_ids)]
@@ -258,10 +259,12 @@ def _open(arguments):
             raise Usage(f"--{option.replace('_', '-')} is at least {least}, not {value}")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    options = {"mlp_slice": arguments.moe_slice} if arguments.backend == "openai" else {}
-    if arguments.moe_slice and not options:
+    options = {"stream": arguments.stream, "first_layers": arguments.first_layers}
+    if arguments.backend == "openai":
+        options["mlp_slice"] = arguments.moe_slice
+    elif arguments.moe_slice:
         raise Usage("--moe-slice is for the openai back end")
-    return kind(arguments.model, arguments.dtype, arguments.stream, arguments.first_layers, **options)
+    return kind(arguments.model, arguments.dtype, **options)
 
 
 def _progress(layers: int):

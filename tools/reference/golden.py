@@ -3,8 +3,8 @@
     python tools/reference/golden.py --make-checkpoint build/release/tools/dev/make-checkpoint
 
 Each case is a directory with one checkpoint per layout, all of the same model, and dumps of it
-(tools/reference/dump.py; their metadata say what computed them). Run it again only to change a case:
-the tests read the files, never this script.
+(tools/reference/dump.py; their metadata say what computed them). Run it again only to change a
+case: the tests read the files, never this script.
 """
 
 import argparse
@@ -26,9 +26,9 @@ HIDDEN = ["embedding", "residual", "logits"]
 # "published": what the released models have, small: alternating layers, several query heads per kv
 # head (and not as many as there are kv heads), experts in MXFP4.
 # "uneven": what only a Hugging Face config can say, with sizes that fill no vector and no MXFP4
-# group: two full layers in a row, YaRN's bounds rounded, all experts taken, a low clamp; every tensor
-# lies at an odd address, and the prompt goes round the ring of a sliding layer several times. Its
-# weights are float16, which the official implementations would round to run it in bfloat16.
+# group: two full layers in a row, YaRN's bounds rounded, all experts taken, a low clamp; every
+# tensor lies at an odd address, and the prompt goes round the ring of a sliding layer several
+# times. Its weights are float16, which the implementations would round to run it in bfloat16.
 # A dump is of every stage of all tokens, unless it says otherwise.
 CASES = {
     "published": {

@@ -146,7 +146,9 @@ def openai_state(stored: Stored, module, prefix: str, dtype) -> dict[str, torch.
         ends = ("_blocks", "_scales") if hub else (".blocks", ".scales")
         if names[0] + ends[0] in stored:
             packed = [stored[names[0] + end] for end in ends]
-            state[key] = expert_by_expert(parameter.shape, last, lambda one: _dequantise(packed, one))
+            state[key] = expert_by_expert(
+                parameter.shape, last, lambda one: _dequantise(packed, one)
+            )  # fmt: skip
         else:
             found = [stored[n].to(parameter.dtype).to(last) for n in names]
             state[key] = found[0] if len(found) == 1 else torch.cat(found)

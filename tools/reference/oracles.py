@@ -20,7 +20,10 @@ import torch
 import loading
 import stages
 
-PACKAGES = {"transformers": ["torch", "transformers", "safetensors"], "openai": ["torch", "gpt-oss"]}
+PACKAGES = {
+    "transformers": ["torch", "transformers", "safetensors"],
+    "openai": ["torch", "gpt-oss", "safetensors"],
+}
 
 
 def versions(oracle: str) -> dict[str, str]:

@@ -222,7 +222,7 @@ class TransformersObserver(_Observer):
 
 
 class OpenAIObserver(_Observer):
-    """OpenAI's Transformer. Its MLP may be called with some tokens at a time, one after the other."""
+    """OpenAI's Transformer. Its MLP may be called with some tokens at a time, in order."""
 
     def __init__(self, model, sink, tokens: int):
         from gpt_oss.torch import model as source
@@ -242,8 +242,10 @@ class OpenAIObserver(_Observer):
 
         self._swiglu = source.swiglu
         self._replace(source, "swiglu", self._see_swiglu)
-        stand_ins = {"softmax": self._see_softmax, "topk": self._see_topk, "einsum": self._see_einsum}
-        self._replace(source, "torch", _Overlay(torch, **stand_ins))
+        overlay = _Overlay(
+            torch, softmax=self._see_softmax, topk=self._see_topk, einsum=self._see_einsum
+        )
+        self._replace(source, "torch", overlay)
 
     def _watch_attention(self, attention) -> None:
         queries = attention.num_attention_heads * attention.head_dim
@@ -264,7 +266,7 @@ class OpenAIObserver(_Observer):
         self._stage_on_output(attention.out, "attention_out")
 
     def _see_softmax(self, scores, *rest, **named):
-        found = torch.softmax(scores, *rest, **named)  # [kv_heads, heads / kv_heads, tokens, keys + 1]
+        found = torch.softmax(scores, *rest, **named)  # [kv_heads, group, tokens, keys + 1]
         self._put("sink_mass", found[..., -1].flatten(0, 1).T)
         return found
 
