@@ -14,8 +14,10 @@ typedef struct rope {
 } rope;
 
 /*
- * Computes the table in float32 in the order of operations of the references (powers correctly
- * rounded), so that its values are theirs. Source: RotaryEmbedding of gpt_oss/torch/model.py;
+ * Computes the table in float32 in the order of operations of the references, so that its values
+ * are theirs. Powers are rounded correctly. For the published table so are those of torch 2.13's
+ * scalar code; its vectorised code is an ulp off at pairs 6 and 10, which shows in bfloat16 after
+ * some hundred positions. Source: RotaryEmbedding of gpt_oss/torch/model.py;
  * _compute_yarn_parameters of transformers; docs/MODEL.md.
  */
 gptoss_status rope_init(rope *out, const gptoss_config *config, gptoss_error *error);
