@@ -3,26 +3,22 @@
  * stage agrees with itself to the last bit.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "fuzz.h"
 
-static char path[] = "/tmp/gptoss-fuzz-XXXXXX";
+static char path[64];
 static int file = -1;
 
-static void remove_file(void)
-{
-    unlink(path);
-}
-
-/* One file per process, written again and again. */
+/* One file per process, in memory, written again and again. */
 static void write_file(const uint8_t *data, size_t size)
 {
     if (file < 0) {
-        file = mkstemp(path);
-        FUZZ_CHECK(file >= 0 && atexit(remove_file) == 0);
+        file = memfd_create("dump", MFD_CLOEXEC);
+        FUZZ_CHECK(file >= 0);
+        snprintf(path, sizeof path, "/proc/self/fd/%d", file);
     }
     FUZZ_CHECK(ftruncate(file, 0) == 0 && pwrite(file, data, size, 0) == (ssize_t)size);
 }
