@@ -94,8 +94,11 @@ def _plan(shape: stages.Shape, dtype, tokens: int, selection: Selection) -> dict
 
 
 def _sha256(path: pathlib.Path) -> str:
+    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while chunk := file.read(1 << 22):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def describe(oracle, directory, dtype: str) -> dict[str, str]:
