@@ -17,6 +17,7 @@ typedef struct replay {
     uint32_t *experts; /* [chunk, experts_per_token] of the layer under way */
     size_t done;       /* tokens of earlier passes */
     size_t part;       /* tokens of this one */
+    uint32_t begun;    /* layers of a pass that ends early */
     gptoss_progress_fn progress;
     void *user;
 } replay;
@@ -203,27 +204,61 @@ static bool saw_not_finite(const parity_run *run)
     return false;
 }
 
-/* A pass that fails over numbers that are not finite is a result when a stage shows them: where
- * they come from is what parity is asked. */
+/* Whether all tokens fit a pass that need not go beyond the layers of which the dump has stages. */
+static bool ends_early(const replay *p)
+{
+    const gptoss_reference *r = p->reference;
+    return r->layers < p->config->layers && r->tokens <= gptoss_executor_chunk(p->executor) &&
+           !reference_has(r, GPTOSS_STAGE_FINAL_NORM, 0) &&
+           !reference_has(r, GPTOSS_STAGE_LOGITS, 0);
+}
+
+/* Asked before each layer; ends the pass at the first that the dump has nothing of. */
+static bool is_needed(void *user, const char *what, uint64_t done, uint64_t total)
+{
+    replay *p = user;
+    (void)what;
+    (void)done;
+    (void)total;
+    return p->begun++ < p->reference->layers;
+}
+
+/*
+ * One pass over p->part tokens. When it fails over numbers that are not finite and a stage shows
+ * them, that is a result: where they come from is what parity is asked. Nothing can be replayed
+ * after it.
+ */
+static gptoss_status run_pass(replay *p, gptoss_sequence *sequence, gptoss_error *error)
+{
+    gptoss_error trouble = {0};
+    gptoss_status status;
+    if (ends_early(p)) {
+        p->part = p->reference->tokens;
+        status = gptoss_executor_feed(p->executor, sequence, p->reference->ids, p->part, is_needed,
+                                      p, NULL, &trouble);
+        if (status == GPTOSS_INTERRUPTED)
+            status = GPTOSS_OK;
+    } else {
+        make_rows(p, sequence);
+        status = gptoss_executor_forward(p->executor, p->rows, p->part, NULL, &trouble);
+    }
+    if (p->run->status != GPTOSS_OK)
+        return p->run->status;
+    if (status == GPTOSS_NUMERIC && saw_not_finite(p->run)) {
+        p->part = p->reference->tokens - p->done;
+        return GPTOSS_OK;
+    }
+    return status == GPTOSS_OK ? GPTOSS_OK : fail(error, status, "%s", trouble.message);
+}
+
 static gptoss_status run_passes(replay *p, gptoss_sequence *sequence, gptoss_error *error)
 {
     gptoss_status status = GPTOSS_OK;
     gptoss_executor_tap(p->executor, see_stage, p);
-    for (; p->done < p->reference->tokens && status == GPTOSS_OK; p->done += p->part) {
-        gptoss_error trouble = {0};
-        make_rows(p, sequence);
-        status = gptoss_executor_forward(p->executor, p->rows, p->part, NULL, &trouble);
-        if (p->run->status != GPTOSS_OK)
-            status = p->run->status;
-        else if (status == GPTOSS_NUMERIC && saw_not_finite(p->run))
-            break;
-        else if (status != GPTOSS_OK)
-            fail(error, status, "%s", trouble.message);
-    }
+    for (; p->done < p->reference->tokens && status == GPTOSS_OK; p->done += p->part)
+        status = run_pass(p, sequence, error);
     gptoss_executor_tap(p->executor, NULL, NULL);
-    return status == GPTOSS_NUMERIC && p->run->status == GPTOSS_OK && saw_not_finite(p->run)
-               ? GPTOSS_OK
-               : status;
+    return status;
 }
 
 static gptoss_status replay_tokens(replay *p, gptoss_error *error)
@@ -239,6 +274,8 @@ static gptoss_status replay_tokens(replay *p, gptoss_error *error)
                                                       (uint32_t)chunk, &sequence, error);
     if (status == GPTOSS_OK)
         status = run_passes(p, sequence, error);
+    if (status == GPTOSS_OK && p->progress != NULL)
+        p->progress(p->user, "parity", p->reference->tokens, p->reference->tokens);
     gptoss_sequence_close(sequence);
     free(p->experts);
     free(p->rows);
