@@ -12,6 +12,7 @@
 
 #define MODEL     GPTOSS_SOURCE_DIR "/tests/golden/published/hf-mxfp4"
 #define DUMPS     GPTOSS_SOURCE_DIR "/tests/golden/published/"
+#define SEEDS     GPTOSS_SOURCE_DIR "/tests/fuzz/corpus/dump/"
 #define TOKENIZER GPTOSS_SOURCE_DIR "/tests/fuzz/corpus/tokenizer/"
 
 /* ---- what is opened, and closed again when that worked --------------------------------------- */
@@ -115,12 +116,12 @@ static gptoss_status use_reference(const char *path, gptoss_error *error)
 
 static gptoss_status use_plain_dump(gptoss_error *error)
 {
-    return use_reference(DUMPS "openai.safetensors", error);
+    return use_reference(SEEDS "good_all.safetensors", error);
 }
 
 static gptoss_status use_packed_dump(gptoss_error *error)
 {
-    return use_reference(DUMPS "transformers-bf16.safetensors.gz", error);
+    return use_reference(SEEDS "good_layer.safetensors.gz", error);
 }
 
 /* What is compared, opened while memory lasts. */
