@@ -18,6 +18,25 @@ static double clamp(double x, double low, double high)
     return x < low ? low : x > high ? high : x;
 }
 
+/* Between which pairs positions go over from extrapolated to interpolated. */
+typedef struct ramp {
+    double low;
+    double high;
+} ramp;
+
+static ramp find_ramp(const gptoss_config *config)
+{
+    ramp found = {pair_of_turns(config, config->rope.beta_fast),
+                  pair_of_turns(config, config->rope.beta_slow)};
+    if (config->rope.truncate)
+        found = (ramp){floor(found.low), ceil(found.high)};
+    found.low = found.low > 0.0 ? found.low : 0.0;
+    found.high = found.high < config->head_dim - 1.0 ? found.high : config->head_dim - 1.0;
+    if (found.low == found.high)
+        found.high += 0.001; /* as transformers does, against a division by zero */
+    return found;
+}
+
 gptoss_status rope_init(rope *out, const gptoss_config *config, gptoss_error *error)
 {
     size_t half = config->head_dim / 2;
@@ -26,36 +45,18 @@ gptoss_status rope_init(rope *out, const gptoss_config *config, gptoss_error *er
     if (out->inverse_frequency == NULL)
         return fail_memory(error, "the rotary table", half * sizeof(float));
 
-    double low = 0.0;
-    double high = 0.0;
-    float factor = 1.0F;
+    ramp over = {0.0, 1.0};
     if (config->rope.yarn) {
-        low = pair_of_turns(config, config->rope.beta_fast);
-        high = pair_of_turns(config, config->rope.beta_slow);
-        if (config->rope.truncate) {
-            low = floor(low);
-            high = ceil(high);
-        }
-        low = low > 0.0 ? low : 0.0;
-        high = high < config->head_dim - 1.0 ? high : config->head_dim - 1.0;
-        if (low == high)
-            high += 0.001; /* as transformers does, against a division by zero */
-        factor = (float)config->rope.factor;
+        over = find_ramp(config);
         out->concentration = (float)config->rope.attention_factor;
     }
-
     for (size_t i = 0; i < half; i++) {
-        float exponent = (float)(2 * i) / (float)config->head_dim;
-        float frequency = (float)pow((float)config->rope.theta, exponent);
-        float extrapolated = 1.0F / frequency;
-        if (!config->rope.yarn) {
-            out->inverse_frequency[i] = extrapolated;
-            continue;
-        }
-        float interpolated = 1.0F / (factor * frequency);
-        float ramp = ((float)i - (float)low) / (float)(high - low);
-        float keep = 1.0F - (float)clamp(ramp, 0.0, 1.0);
-        out->inverse_frequency[i] = interpolated * (1.0F - keep) + extrapolated * keep;
+        double extrapolated = pow(config->rope.theta, -2.0 * (double)i / config->head_dim);
+        double interpolated = extrapolated / config->rope.factor;
+        double keep = 1.0 - clamp(((double)i - over.low) / (over.high - over.low), 0.0, 1.0);
+        out->inverse_frequency[i] =
+            (float)(config->rope.yarn ? interpolated * (1.0 - keep) + extrapolated * keep
+                                      : extrapolated);
     }
     return GPTOSS_OK;
 }

@@ -14,11 +14,11 @@ typedef struct rope {
 } rope;
 
 /*
- * Computes the table in float32 in the order of operations of the references, so that its values
- * are theirs. Powers are rounded correctly. For the published table so are those of torch 2.13's
- * scalar code; its vectorised code is an ulp off at pairs 6 and 10, which shows in bfloat16 after
- * some hundred positions. Source: RotaryEmbedding of gpt_oss/torch/model.py;
- * _compute_yarn_parameters of transformers; docs/MODEL.md.
+ * Computes the table in double precision and rounds it once. The references compute it in float32:
+ * seven of the published model's 32 frequencies are a unit or two off there, and others with other
+ * vector instructions (torch 2.13), so that no table is bit-equal to all of them; this one lies
+ * between. Source: RotaryEmbedding of gpt_oss/torch/model.py; _compute_yarn_parameters of
+ * transformers; docs/MODEL.md.
  */
 gptoss_status rope_init(rope *out, const gptoss_config *config, gptoss_error *error);
 

@@ -280,28 +280,30 @@ def _slice_mlp(mlp, most: int) -> None:
 
 
 FLOAT64 = (
-    "float64 throughout: RMSNorm without its cast to float32; cosine and sine of the rotary angle, "
-    "itself the float32 product of position and inverse frequency, in float64"
+    "float64 throughout: RMSNorm without its cast to float32, the rotary embedding with float64 "
+    "wherever it asks for float32"
 )
 
 
 def _widen(model) -> None:
     """float64 in the two places where OpenAI's code asks for float32."""
-    from gpt_oss.torch.model import RMSNorm, RotaryEmbedding
+    from gpt_oss.torch import model as source
 
-    class WideNorm(RMSNorm):
+    class WideNorm(source.RMSNorm):
         def forward(self, x):
             return x * torch.rsqrt(torch.mean(x**2, dim=-1, keepdim=True) + self.eps) * self.scale
 
-    class WideRotary(RotaryEmbedding):
+    class WideRotary(source.RotaryEmbedding):
         def _compute_cos_sin(self, num_tokens: int):
-            concentration, inv_freq = self._compute_concentration_and_inv_freq()
-            t = torch.arange(num_tokens, dtype=torch.float32)
-            angle = torch.einsum("i,j->ij", t, inv_freq).double()
-            return angle.cos() * concentration, angle.sin() * concentration
+            wide = stages.Overlay(torch, float=torch.float64, float32=torch.float64)
+            narrow, source.torch = source.torch, wide
+            try:
+                return super()._compute_cos_sin(num_tokens)
+            finally:
+                source.torch = narrow
 
     for module in model.modules():
-        wide = {RMSNorm: WideNorm, RotaryEmbedding: WideRotary}.get(type(module))
+        wide = {source.RMSNorm: WideNorm, source.RotaryEmbedding: WideRotary}.get(type(module))
         module.__class__ = wide or type(module)
 
 

@@ -82,7 +82,7 @@ class Collector:
 # ---- what both observers need --------------------------------------------------------------------
 
 
-class _Overlay:
+class Overlay:
     """A module of which some names are others."""
 
     def __init__(self, module, **names):
@@ -148,7 +148,7 @@ class TransformersObserver(_Observer):
 
         self._attention, self._functional = source.eager_attention_forward, source.F
         self._replace(source, "eager_attention_forward", self._see_attention)
-        self._replace(source, "F", _Overlay(source.F, softmax=self._see_softmax))
+        self._replace(source, "F", Overlay(source.F, softmax=self._see_softmax))
 
     def _watch_layer(self, layer) -> None:
         attention, mlp = layer.self_attn, layer.mlp
@@ -242,7 +242,7 @@ class OpenAIObserver(_Observer):
 
         self._swiglu = source.swiglu
         self._replace(source, "swiglu", self._see_swiglu)
-        overlay = _Overlay(
+        overlay = Overlay(
             torch, softmax=self._see_softmax, topk=self._see_topk, einsum=self._see_einsum
         )
         self._replace(source, "torch", overlay)
