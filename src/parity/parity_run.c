@@ -25,6 +25,50 @@ static gptoss_status fail_stages(const parity_run *run, const gptoss_reference *
                 run->reference->path, other->path);
 }
 
+#define BIT(stage) (1U << GPTOSS_STAGE_##stage)
+
+/* What a stage is computed from, of the same layer; the first norm and both residuals also from the
+ * residual that enters the layer. */
+static const uint32_t inputs[GPTOSS_STAGE_COUNT] = {
+    [GPTOSS_STAGE_Q] = BIT(ATTENTION_NORM),
+    [GPTOSS_STAGE_K] = BIT(ATTENTION_NORM),
+    [GPTOSS_STAGE_V] = BIT(ATTENTION_NORM),
+    [GPTOSS_STAGE_Q_ROTARY] = BIT(Q),
+    [GPTOSS_STAGE_K_ROTARY] = BIT(K),
+    [GPTOSS_STAGE_SINK_MASS] = BIT(Q_ROTARY) | BIT(K_ROTARY),
+    [GPTOSS_STAGE_ATTENTION] = BIT(Q_ROTARY) | BIT(K_ROTARY) | BIT(V),
+    [GPTOSS_STAGE_ATTENTION_OUT] = BIT(ATTENTION),
+    [GPTOSS_STAGE_ATTENTION_RESIDUAL] = BIT(ATTENTION_OUT),
+    [GPTOSS_STAGE_MLP_NORM] = BIT(ATTENTION_RESIDUAL),
+    [GPTOSS_STAGE_ROUTER] = BIT(MLP_NORM),
+    [GPTOSS_STAGE_EXPERTS] = BIT(ROUTER),
+    [GPTOSS_STAGE_ROUTING_WEIGHTS] = BIT(ROUTER) | BIT(EXPERTS),
+    [GPTOSS_STAGE_GATE_UP] = BIT(MLP_NORM) | BIT(EXPERTS),
+    [GPTOSS_STAGE_ACTIVATED] = BIT(GATE_UP),
+    [GPTOSS_STAGE_EXPERT_OUT] = BIT(ACTIVATED) | BIT(EXPERTS),
+    [GPTOSS_STAGE_COMBINED] = BIT(EXPERT_OUT) | BIT(ROUTING_WEIGHTS),
+    [GPTOSS_STAGE_RESIDUAL] = BIT(COMBINED) | BIT(ATTENTION_RESIDUAL),
+    [GPTOSS_STAGE_LOGITS] = BIT(FINAL_NORM),
+};
+
+/* Whether the dump has all that a stage is computed from. What it lacks is our own, and so are the
+ * differences that come from there. */
+static bool has_inputs(const parity_run *run, gptoss_stage stage, uint32_t layer)
+{
+    const gptoss_reference *r = run->reference;
+    bool enters = stage == GPTOSS_STAGE_ATTENTION_NORM || stage == GPTOSS_STAGE_ATTENTION_RESIDUAL;
+    if (enters && layer == 0 && !reference_has(r, GPTOSS_STAGE_EMBEDDING, 0))
+        return false;
+    if (enters && layer > 0 && !reference_has(r, GPTOSS_STAGE_RESIDUAL, layer - 1))
+        return false;
+    if (stage == GPTOSS_STAGE_FINAL_NORM)
+        return reference_has(r, GPTOSS_STAGE_RESIDUAL, run->limits.layers - 1);
+    for (unsigned input = 0; input < GPTOSS_STAGE_COUNT; input++)
+        if ((inputs[stage] >> input & 1) != 0 && !reference_has(r, (gptoss_stage)input, layer))
+            return false;
+    return true;
+}
+
 /* What begins the comparisons one after another. */
 typedef struct beginning {
     parity_run *run;
@@ -40,7 +84,8 @@ static void begin_stage(beginning *b, gptoss_stage stage, uint32_t layer)
     const gptoss_reference *r = run->reference;
     if (b->status != GPTOSS_OK || !wanted(run, b->other, b->stages, stage, layer))
         return;
-    gptoss_parity_limits limits = tolerances_of(&run->limits, stage, layer);
+    bool isolated = run->report.isolated && has_inputs(run, stage, layer);
+    gptoss_parity_limits limits = tolerances_of(&run->limits, stage, layer, isolated);
     b->status = compare_begin(&run->comparisons[run->report.stage_count++], stage, layer,
                               reference_type(r, stage, layer), &limits,
                               reference_rows(r, stage).count, b->error);
@@ -100,9 +145,8 @@ gptoss_status parity_run_open(const gptoss_reference *reference, const gptoss_re
     run->reference = reference;
     run->error = error;
     run->report.isolated = options->isolated;
-    gptoss_status status =
-        tolerances_load(options->tolerances, options->isolated, reference->coarsest, candidate,
-                        layers, reference->tokens, &run->limits, error);
+    gptoss_status status = tolerances_load(options->tolerances, reference->coarsest, candidate,
+                                           layers, reference->tokens, &run->limits, error);
     run->report.router_margin = tolerances_margin(&run->limits);
     if (status == GPTOSS_OK)
         status = begin_stages(run, other, options->stages, error);

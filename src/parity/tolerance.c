@@ -19,10 +19,9 @@
  * inherits the differences of all stages before, which grow with the depth: the limit of layer l is
  * units * (1 + l / 4).
  *
- * Rotary angles are float32 products of position and frequency, and the powers behind the
- * frequencies differ by a unit between mathematical libraries, PyTorch's own on different
- * processors among them. So what is rotated is allowed `angle` units of float32 more for each
- * token.
+ * Rotary angles are products of position and frequency, and the frequencies of implementations
+ * that compute them in float32 differ by a unit or two, PyTorch's own on different processors among
+ * them. So what is rotated is allowed `angle` units of float32 more for each token.
  */
 typedef struct unit_row {
     struct {
@@ -62,22 +61,23 @@ static const unit_row units[GPTOSS_STAGE_COUNT] = {
 #define MARGIN_FINE   1e-4
 #define MARGIN_COARSE 0.0625
 
-static double default_error(const tolerances *t, gptoss_stage stage, uint32_t layer)
+static double default_error(const tolerances *t, gptoss_stage stage, uint32_t layer, bool isolated)
 {
     const unit_row *row = &units[stage];
     uint32_t depth = stage >= GPTOSS_STAGE_FINAL_NORM ? t->layers : layer;
     double angle = row->angle * (double)t->tokens * float_type_roundoff(DTYPE_F32);
-    if (t->isolated)
+    if (isolated)
         return (t->coarse ? row->coarse.isolated : row->fine.isolated) * t->roundoff + angle;
     double chained = t->coarse ? row->coarse.chained : row->fine.chained;
     return chained * (1 + depth / 4.0) * t->roundoff + angle;
 }
 
-gptoss_parity_limits tolerances_of(const tolerances *t, gptoss_stage stage, uint32_t layer)
+gptoss_parity_limits tolerances_of(const tolerances *t, gptoss_stage stage, uint32_t layer,
+                                   bool isolated)
 {
     double limits[TOLERANCE_COUNT] = {NAN, NAN, NAN, NAN, NAN};
     if (stage != GPTOSS_STAGE_EXPERTS)
-        limits[TOLERANCE_MAX_ERROR] = default_error(t, stage, layer);
+        limits[TOLERANCE_MAX_ERROR] = default_error(t, stage, layer, isolated);
     for (unsigned kind = 0; kind < TOLERANCE_COUNT; kind++)
         if (t->given[stage][kind])
             limits[kind] = t->value[stage][kind];
@@ -221,12 +221,11 @@ static gptoss_status read_file(const json_value *document, const char *path, tol
     return status;
 }
 
-gptoss_status tolerances_load(const char *path, bool isolated, dtype reference, dtype candidate,
-                              uint32_t layers, size_t tokens, tolerances *out, gptoss_error *error)
+gptoss_status tolerances_load(const char *path, dtype reference, dtype candidate, uint32_t layers,
+                              size_t tokens, tolerances *out, gptoss_error *error)
 {
     double roundoff = float_type_roundoff(float_type_coarser(reference, candidate));
-    *out = (tolerances){.isolated = isolated,
-                        .roundoff = roundoff,
+    *out = (tolerances){.roundoff = roundoff,
                         .coarse = roundoff > float_type_roundoff(DTYPE_F32),
                         .layers = layers,
                         .tokens = tokens};

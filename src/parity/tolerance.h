@@ -16,7 +16,6 @@ typedef enum tolerance_kind {
 
 /* What the limits depend on besides the stage. */
 typedef struct tolerances {
-    bool isolated;
     double roundoff; /* of the coarsest type that the numbers of either side have been in */
     bool coarse;     /* that type is coarser than F32 */
     uint32_t layers; /* the number of layers, for the stages behind them */
@@ -38,11 +37,13 @@ typedef struct tolerances {
  * "*" is for all stages; a stage's own entry overrides it key by key; null removes a limit. What
  * the file has besides is refused.
  */
-gptoss_status tolerances_load(const char *path, bool isolated, dtype reference, dtype candidate,
-                              uint32_t layers, size_t tokens, tolerances *out, gptoss_error *error);
+gptoss_status tolerances_load(const char *path, dtype reference, dtype candidate, uint32_t layers,
+                              size_t tokens, tolerances *out, gptoss_error *error);
 
-/* All NAN for GPTOSS_STAGE_EXPERTS, which the router's margin judges. */
-gptoss_parity_limits tolerances_of(const tolerances *t, gptoss_stage stage, uint32_t layer);
+/* Of a stage that is given the reference's own input, or else of one that inherits differences. All
+ * NAN for GPTOSS_STAGE_EXPERTS, which the router's margin judges. */
+gptoss_parity_limits tolerances_of(const tolerances *t, gptoss_stage stage, uint32_t layer,
+                                   bool isolated);
 
 /* How near a tie of the router must be for a flip to be excused: difference of logits. */
 double tolerances_margin(const tolerances *t);

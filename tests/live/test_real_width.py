@@ -108,9 +108,9 @@ def test_float64(bench, figures):
         assert mine["nmse"] <= 1.001 * other["nmse"], (mine, other)
 
 
-# Their sums are rounded before the bias is added: where that cancels them, a difference of one unit
-# of the sum is many of the result.
-ROUNDED_BEFORE_BIAS = ["gate_up", "expert_out"]
+# They round inside: probabilities before their weighted sum, sums before the bias is added. Where
+# the rest cancels what was rounded, a unit of it is many of the result.
+ROUNDED_INSIDE = ["attention", "gate_up", "expert_out"]
 
 
 def test_bfloat16_isolated(bench, figures):
@@ -123,7 +123,7 @@ def test_bfloat16_isolated(bench, figures):
         if name == "experts":
             continue
         assert stage["bit_equal"] >= 0.999, stage
-        assert stage["max_ulp"] <= 2 or name in ROUNDED_BEFORE_BIAS, stage
+        assert stage["max_ulp"] <= 2 or name in ROUNDED_INSIDE, stage
     assert all(flip["margin"] == 0 for flip in report["router"]["flips"])
     assert report["pass"], report["first_departure"]
 

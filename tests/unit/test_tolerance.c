@@ -6,33 +6,32 @@
 #include "parity/tolerance.h"
 #include "scratch.h"
 
-static tolerances load(const char *text, bool isolated, dtype reference, dtype candidate)
+static tolerances load(const char *text, dtype reference, dtype candidate)
 {
     tolerances t;
     gptoss_error error = {0};
     if (text != NULL)
         scratch_write(scratch_path("t.json"), text);
-    CHECK(tolerances_load(text == NULL ? NULL : scratch_path("t.json"), isolated, reference,
-                          candidate, 24, 0, &t, &error) == GPTOSS_OK,
+    CHECK(tolerances_load(text == NULL ? NULL : scratch_path("t.json"), reference, candidate, 24, 0,
+                          &t, &error) == GPTOSS_OK,
           "%s", error.message);
     return t;
 }
 
 static double max_error(const tolerances *t, gptoss_stage stage, uint32_t layer)
 {
-    return tolerances_of(t, stage, layer).max_error;
+    return tolerances_of(t, stage, layer, false).max_error;
 }
 
 /* Whatever the numbers are: they scale with the type, chained ones grow with the layer. */
 static void test_defaults(void)
 {
-    tolerances fine = load(NULL, false, DTYPE_F32, DTYPE_F32);
-    tolerances coarse = load(NULL, false, DTYPE_BF16, DTYPE_F32);
-    tolerances other = load(NULL, false, DTYPE_F32, DTYPE_BF16);
-    tolerances isolated = load(NULL, true, DTYPE_F32, DTYPE_F32);
+    tolerances fine = load(NULL, DTYPE_F32, DTYPE_F32);
+    tolerances coarse = load(NULL, DTYPE_BF16, DTYPE_F32);
+    tolerances other = load(NULL, DTYPE_F32, DTYPE_BF16);
     for (unsigned i = 0; i < GPTOSS_STAGE_COUNT; i++) {
         gptoss_stage stage = (gptoss_stage)i;
-        gptoss_parity_limits limits = tolerances_of(&fine, stage, 3);
+        gptoss_parity_limits limits = tolerances_of(&fine, stage, 3, false);
         CHECK(isnan(limits.max_difference) && isnan(limits.max_ulp) && isnan(limits.nmse) &&
                   isnan(limits.bit_equal),
               "%s has other limits", gptoss_stage_name(stage));
@@ -44,8 +43,9 @@ static void test_defaults(void)
         CHECK(max_error(&coarse, stage, 3) > limits.max_error * 4096 &&
                   max_error(&other, stage, 3) == max_error(&coarse, stage, 3),
               "%s: the coarser type counts", gptoss_stage_name(stage));
-        CHECK(max_error(&isolated, stage, 0) == max_error(&isolated, stage, 23) &&
-                  max_error(&isolated, stage, 0) <= max_error(&fine, stage, 0),
+        double isolated = tolerances_of(&fine, stage, 0, true).max_error;
+        CHECK(isolated == tolerances_of(&fine, stage, 23, true).max_error &&
+                  isolated <= max_error(&fine, stage, 0),
               "%s: isolated", gptoss_stage_name(stage));
         if (gptoss_stage_per_layer(stage))
             CHECK(max_error(&fine, stage, 23) > max_error(&fine, stage, 0), "%s: deep",
@@ -66,20 +66,20 @@ static void test_file(void)
                         " \"*\": {\"max_error\": 1e-5, \"nmse\": 0.25, \"max_ulp\": 3},"
                         " \"q\": {\"bit_equal\": 0.5, \"max_difference\": 0, \"max_error\": null}},"
                         " \"router_margin\": 0.5}",
-                        false, DTYPE_F32, DTYPE_F32);
-    gptoss_parity_limits logits = tolerances_of(&t, GPTOSS_STAGE_LOGITS, 0);
-    gptoss_parity_limits q = tolerances_of(&t, GPTOSS_STAGE_Q, 5);
-    gptoss_parity_limits k = tolerances_of(&t, GPTOSS_STAGE_K, 5);
-    gptoss_parity_limits experts = tolerances_of(&t, GPTOSS_STAGE_EXPERTS, 5);
+                        DTYPE_F32, DTYPE_F32);
+    gptoss_parity_limits logits = tolerances_of(&t, GPTOSS_STAGE_LOGITS, 0, false);
+    gptoss_parity_limits q = tolerances_of(&t, GPTOSS_STAGE_Q, 5, false);
+    gptoss_parity_limits k = tolerances_of(&t, GPTOSS_STAGE_K, 5, false);
+    gptoss_parity_limits experts = tolerances_of(&t, GPTOSS_STAGE_EXPERTS, 5, false);
     CHECK(logits.max_error == 2 && isnan(logits.nmse) && logits.max_ulp == 3, "its own and *");
     CHECK(q.bit_equal == 0.5 && q.max_difference == 0 && isnan(q.max_error) && q.nmse == 0.25, "q");
     CHECK(k.max_error == 1e-5 && isnan(k.bit_equal) && k.max_ulp == 3, "* alone");
     CHECK(isnan(experts.max_error) && isnan(experts.max_ulp), "* leaves the experts out");
     CHECK(tolerances_margin(&t) == 0.5, "margin");
 
-    t = load("{\"stages\": {\"q\": {\"max_ulp\": 1}}}", true, DTYPE_F32, DTYPE_F32);
-    CHECK(tolerances_of(&t, GPTOSS_STAGE_Q, 0).max_error > 0, "defaults stay");
-    load("{}", false, DTYPE_F32, DTYPE_F32);
+    t = load("{\"stages\": {\"q\": {\"max_ulp\": 1}}}", DTYPE_F32, DTYPE_F32);
+    CHECK(tolerances_of(&t, GPTOSS_STAGE_Q, 0, false).max_error > 0, "defaults stay");
+    load("{}", DTYPE_F32, DTYPE_F32);
 }
 
 static void test_faults(void)
@@ -113,15 +113,14 @@ static void test_faults(void)
         gptoss_error error = {0};
         scratch_write(scratch_path("t.json"), faults[i].text);
         gptoss_status status =
-            tolerances_load(scratch_path("t.json"), false, DTYPE_F32, DTYPE_F32, 1, 0, &t, &error);
+            tolerances_load(scratch_path("t.json"), DTYPE_F32, DTYPE_F32, 1, 0, &t, &error);
         CHECK(status == GPTOSS_FORMAT, "%s: status %d", faults[i].text, status);
         CHECK(strstr(error.message, faults[i].sentence) != NULL &&
                   strstr(error.message, "t.json") != NULL,
               "%s: %s", faults[i].text, error.message);
     }
     tolerances t;
-    CHECK(tolerances_load(scratch_path("none"), false, DTYPE_F32, DTYPE_F32, 1, 0, &t, NULL) ==
-              GPTOSS_IO,
+    CHECK(tolerances_load(scratch_path("none"), DTYPE_F32, DTYPE_F32, 1, 0, &t, NULL) == GPTOSS_IO,
           "a file that is not there");
 }
 
