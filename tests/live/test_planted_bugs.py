@@ -116,7 +116,7 @@ BUGS = {
     ),
     "bounds of YaRN truncated": Bug(
         "q_rotary",
-        [("src/model/rope.c", "if (config->rope.truncate) {", "if (config->rope.yarn) {")],
+        [("src/model/rope.c", "if (config->rope.truncate)", "if (config->rope.yarn)")],
         needs="yarn",
     ),
     "rotary embedding of interleaved pairs": Bug(
