@@ -374,7 +374,10 @@ GPTOSS_API gptoss_stage gptoss_stage_named(const char *name);
 /* Whether the stage exists once per layer. */
 GPTOSS_API bool gptoss_stage_per_layer(gptoss_stage stage);
 
-/* The pieces of a row: experts_per_token from GPTOSS_STAGE_GATE_UP to _EXPERT_OUT, else 1. */
+/* Whether the stage has a piece for each chosen expert: GPTOSS_STAGE_GATE_UP to _EXPERT_OUT. */
+GPTOSS_API bool gptoss_stage_per_expert(gptoss_stage stage);
+
+/* The pieces of a row: experts_per_token of a stage per expert, else 1. */
 GPTOSS_API size_t gptoss_stage_pieces(gptoss_stage stage, const gptoss_config *config);
 
 /* The numbers of a piece. */

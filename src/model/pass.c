@@ -5,14 +5,14 @@
 /* The shape of a stage; where its values lie is left to fill in. */
 static gptoss_tap_view view_of(const pass *p, gptoss_stage stage)
 {
-    bool by_place = stage >= GPTOSS_STAGE_GATE_UP && stage <= GPTOSS_STAGE_EXPERT_OUT;
     return (gptoss_tap_view){.stage = stage,
                              .layer = gptoss_stage_per_layer(stage) ? p->layer : 0,
                              .rows = p->rows,
                              .pieces = gptoss_stage_pieces(stage, p->config),
                              .columns = gptoss_stage_columns(stage, p->config),
                              .positions = p->space->positions,
-                             .order = by_place ? p->space->route.place : NULL};
+                             .order =
+                                 gptoss_stage_per_expert(stage) ? p->space->route.place : NULL};
 }
 
 /* Thread 0 shows the view; the others wait, so that it stays as it is. */

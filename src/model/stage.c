@@ -65,6 +65,11 @@ bool gptoss_stage_per_layer(gptoss_stage stage)
     return stage > GPTOSS_STAGE_EMBEDDING && stage < GPTOSS_STAGE_FINAL_NORM;
 }
 
+bool gptoss_stage_per_expert(gptoss_stage stage)
+{
+    return stages[stage].per_expert;
+}
+
 size_t gptoss_stage_pieces(gptoss_stage stage, const gptoss_config *config)
 {
     return stages[stage].per_expert ? config->experts_per_token : 1;

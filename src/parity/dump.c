@@ -29,8 +29,7 @@ typedef struct dump {
     gptoss_error *error;
 } dump;
 
-/* ---- the tap: stages to their places ----------------------------------------------------------
- */
+/* ---- the tap: stages to their places --------------------------------------------------------- */
 
 static void send_parcel(dump *d)
 {
@@ -91,8 +90,7 @@ static void write_stage(void *user, const gptoss_tap_view *view)
     send_parcel(d);
 }
 
-/* ---- the run ----------------------------------------------------------------------------------
- */
+/* ---- the run --------------------------------------------------------------------------------- */
 
 static gptoss_status interrupted(const dump *d, size_t done)
 {
@@ -178,8 +176,7 @@ static gptoss_status run(dump *d)
     return status;
 }
 
-/* ---- the file ---------------------------------------------------------------------------------
- */
+/* ---- the file -------------------------------------------------------------------------------- */
 
 /* Header, ids and positions; the rest of the file is only reserved. */
 static gptoss_status write_beginning(dump *d, const gptoss_dump_options *options)

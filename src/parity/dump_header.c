@@ -7,8 +7,7 @@
 #include "checkpoint/config_writer.h"
 #include "checkpoint/safetensors.h"
 
-/* ---- metadata ---------------------------------------------------------------------------------
- */
+/* ---- metadata -------------------------------------------------------------------------------- */
 
 /* An entry, all of which are strings; without a value, nothing. */
 static void put_entry(text_buffer *out, const char *key, const char *value)
@@ -42,8 +41,7 @@ static void put_metadata(const dump_layout *layout, gptoss_numerics numerics,
     text_free(&config);
 }
 
-/* ---- the directory of tensors -----------------------------------------------------------------
- */
+/* ---- the directory of tensors ---------------------------------------------------------------- */
 
 static void put_place(text_buffer *out, uint64_t begin, uint64_t bytes)
 {
@@ -68,18 +66,13 @@ static void put_name(text_buffer *out, gptoss_stage stage, uint32_t layer)
         text_append(out, ",\"%s\"", gptoss_stage_name(stage));
 }
 
-static bool is_per_expert(gptoss_stage stage)
-{
-    return stage >= GPTOSS_STAGE_GATE_UP && stage <= GPTOSS_STAGE_EXPERT_OUT;
-}
-
 static void put_stage(const dump_layout *layout, gptoss_stage stage, uint32_t layer,
                       text_buffer *out)
 {
     dtype type = stage == GPTOSS_STAGE_EXPERTS ? DTYPE_I32 : layout->bf16 ? DTYPE_BF16 : DTYPE_F32;
     put_name(out, stage, layer);
     text_append(out, ":{\"dtype\":\"%s\",\"shape\":[%zu", dtype_name(type), layout->rows);
-    if (is_per_expert(stage))
+    if (gptoss_stage_per_expert(stage))
         text_append(out, ",%zu", gptoss_stage_pieces(stage, layout->config));
     text_append(out, ",%zu", gptoss_stage_columns(stage, layout->config));
     put_place(out, dump_layout_offset(layout, stage, layer, 0),
@@ -99,8 +92,7 @@ static void put_tensors(const dump_layout *layout, text_buffer *out)
     }
 }
 
-/* ---- the whole --------------------------------------------------------------------------------
- */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 gptoss_status dump_header_make(const dump_layout *layout, gptoss_numerics numerics,
                                const gptoss_dump_options *options, text_buffer *out,

@@ -6,8 +6,7 @@
 
 #define BIT(stage) (UINT32_C(1) << (stage))
 
-/* ---- the selection ----------------------------------------------------------------------------
- */
+/* ---- the selection --------------------------------------------------------------------------- */
 
 static gptoss_status select_layers(dump_layout *l, const gptoss_dump_options *options,
                                    gptoss_error *error)
@@ -62,8 +61,7 @@ static gptoss_status select_stages(dump_layout *l, const gptoss_dump_options *op
     return GPTOSS_OK;
 }
 
-/* ---- the places -------------------------------------------------------------------------------
- */
+/* ---- the places ------------------------------------------------------------------------------ */
 
 /* Appends `count` times `bytes`; false when no file can be so large. */
 static bool take(dump_layout *l, uint64_t count, uint64_t bytes)
@@ -135,8 +133,7 @@ gptoss_status dump_layout_init(dump_layout *out, const gptoss_config *config, si
     return status;
 }
 
-/* ---- looking up -------------------------------------------------------------------------------
- */
+/* ---- looking up ------------------------------------------------------------------------------ */
 
 bool dump_layout_row(const dump_layout *layout, uint32_t position, size_t *row)
 {

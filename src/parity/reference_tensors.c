@@ -192,11 +192,6 @@ static gptoss_stage width_of(gptoss_stage stage)
     return stage;
 }
 
-static bool has_pieces(gptoss_stage stage)
-{
-    return stage >= GPTOSS_STAGE_GATE_UP && stage <= GPTOSS_STAGE_EXPERT_OUT;
-}
-
 /* Widths met so far, by the stage that stands for them, and the tensor that was met first. */
 typedef struct widths {
     size_t columns[GPTOSS_STAGE_COUNT];
@@ -235,7 +230,7 @@ static gptoss_status check_width(gptoss_reference *r, const tensor *found, gptos
         columns /= 2;
         width = GPTOSS_STAGE_ACTIVATED;
     }
-    if (has_pieces(stage))
+    if (gptoss_stage_per_expert(stage))
         status = agree(r, found->name, GPTOSS_STAGE_EXPERTS, r->pieces[stage], met, error);
     return status == GPTOSS_OK ? agree(r, found->name, width, columns, met, error) : status;
 }
@@ -243,7 +238,7 @@ static gptoss_status check_width(gptoss_reference *r, const tensor *found, gptos
 static gptoss_status check_shape(gptoss_reference *r, const tensor *found, gptoss_stage stage,
                                  widths *met, gptoss_error *error)
 {
-    uint32_t rank = has_pieces(stage) ? 3 : 2;
+    uint32_t rank = gptoss_stage_per_expert(stage) ? 3 : 2;
     size_t rows = reference_rows(r, stage).count;
     if (found->rank != rank)
         return fail(error, GPTOSS_FORMAT,

@@ -24,8 +24,7 @@ static gptoss_model *model;
 static const gptoss_config *config;
 static uint32_t tokens[TOKENS];
 
-/* ---- dumps ------------------------------------------------------------------------------------
- */
+/* ---- dumps ----------------------------------------------------------------------------------- */
 
 typedef struct run_options {
     uint32_t threads;
@@ -107,7 +106,7 @@ static const tensor *find_stage(const opened_dump *dump, gptoss_stage stage, uin
     CHECK(found != NULL, "%s", name);
     if (found == NULL)
         return NULL;
-    bool pieces = stage >= GPTOSS_STAGE_GATE_UP && stage <= GPTOSS_STAGE_EXPERT_OUT;
+    bool pieces = gptoss_stage_per_expert(stage);
     CHECK(found->type == (stage == GPTOSS_STAGE_EXPERTS ? DTYPE_I32 : type), "%s is %s", name,
           dtype_name(found->type));
     CHECK(found->rank == (pieces ? 3 : 2) && found->shape[0] == rows, "%s: rank %u", name,
@@ -118,8 +117,7 @@ static const tensor *find_stage(const opened_dump *dump, gptoss_stage stage, uin
     return found;
 }
 
-/* ---- what a tap sees is what the file has ------------------------------------------------------
- */
+/* ---- what a tap sees is what the file has ---------------------------------------------------- */
 
 typedef struct watcher {
     const opened_dump *dump;
@@ -213,8 +211,7 @@ static void check_all_stages(gptoss_numerics numerics, const char *dtype_text, d
     close_dump(&dump);
 }
 
-/* ---- selections --------------------------------------------------------------------------------
- */
+/* ---- selections ------------------------------------------------------------------------------ */
 
 static void check_default(void)
 {
@@ -310,8 +307,7 @@ static void check_chunks(gptoss_numerics numerics)
     close_dump(&wanted);
 }
 
-/* ---- the header --------------------------------------------------------------------------------
- */
+/* ---- the header ------------------------------------------------------------------------------ */
 
 static void check_prompt(const char *prompt, const char *expected)
 {
@@ -349,8 +345,7 @@ static void check_config(void)
     close_dump(&dump);
 }
 
-/* ---- progress ----------------------------------------------------------------------------------
- */
+/* ---- progress -------------------------------------------------------------------------------- */
 
 typedef struct asked {
     unsigned times;
@@ -389,8 +384,7 @@ static void check_early_end(void)
     CHECK(a.ended && a.times == 12, "asked %u times for 11 tokens", a.times);
 }
 
-/* ---- failures ----------------------------------------------------------------------------------
- */
+/* ---- failures -------------------------------------------------------------------------------- */
 
 static void check_nothing_left(const char *what)
 {

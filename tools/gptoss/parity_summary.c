@@ -115,9 +115,7 @@ static void say_values(sentence *to, const gptoss_parity_place *at)
 
 static void say_place(sentence *to, const gptoss_parity_stage *stage, const gptoss_parity_place *at)
 {
-    bool per_expert =
-        stage->stage >= GPTOSS_STAGE_GATE_UP && stage->stage <= GPTOSS_STAGE_EXPERT_OUT;
-    if (per_expert)
+    if (gptoss_stage_per_expert(stage->stage))
         say(to, " (expert slot %" PRIu32 ", column %" PRIu32 ")", at->piece, at->column);
     else
         say(to, " (column %" PRIu32 ")", at->column);

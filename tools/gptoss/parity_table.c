@@ -46,7 +46,7 @@ static const gptoss_parity_stage *worst_layer(const gptoss_parity_report *report
 static const char *format_place(const gptoss_parity_stage *of, const gptoss_parity_place *at,
                                 char text[PARITY_NUMBER])
 {
-    if (of->stage >= GPTOSS_STAGE_GATE_UP && of->stage <= GPTOSS_STAGE_EXPERT_OUT)
+    if (gptoss_stage_per_expert(of->stage))
         snprintf(text, PARITY_NUMBER, "%" PRIu32 "/%" PRIu32 "/%" PRIu32, at->token, at->piece,
                  at->column);
     else
