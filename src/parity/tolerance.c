@@ -10,7 +10,7 @@
 
 /*
  * The default limit of max_error in units of the roundoff of the coarsest type involved (2^-24 for
- * float32, 2^-11 for float16, 2^-8 for bfloat16), about five times what the official
+ * float32, 2^-11 for float16, 2^-8 for bfloat16), several times what the official
  * implementations differ by among themselves; docs/PARITY.md has those figures.
  *
  * Isolated, a stage has only its own roundings and the order of its sums: float32 sums of thousands
