@@ -46,8 +46,9 @@ typedef struct gptoss_error {
 /* The library's version, e.g. "0.1.0". */
 GPTOSS_API const char *gptoss_version(void);
 
-/* The instruction set the kernels run with: "plain", "avx2" or "avx512". The environment variable
- * GPTOSS_CPU holds it at a lower level of the same name. */
+/* The instructions the kernels run with: "plain", "avx2", "avx512", "avx512-vnni" or "avx512-bf16",
+ * each more than the one before. The environment variable GPTOSS_CPU holds them at a lower level.
+ */
 GPTOSS_API const char *gptoss_cpu_level(void);
 
 /* Told how far a long piece of work has come; returns false to stop it (GPTOSS_INTERRUPTED). */
@@ -269,10 +270,26 @@ typedef enum gptoss_numerics {
 /* "f32" or "torch-bf16". */
 GPTOSS_API const char *gptoss_numerics_name(gptoss_numerics numerics);
 
+/*
+ * How exactly the inputs of matrix products are kept. Weights are taken as they are stored; sums,
+ * the residual stream, norms, softmax and router are float32 in all three. One executor uses one
+ * precision for every row, whatever the batch.
+ */
+typedef enum gptoss_precision {
+    GPTOSS_PRECISION_F32,  /* as float32, or in 24 bits per 32 numbers; the same bits at every level
+                              of instructions */
+    GPTOSS_PRECISION_BF16, /* no coarser than bfloat16: in 16 bits per 32 numbers */
+    GPTOSS_PRECISION_Q8,   /* in 8 bits per 32 numbers */
+} gptoss_precision;
+
+/* "f32", "bf16" or "q8". */
+GPTOSS_API const char *gptoss_precision_name(gptoss_precision precision);
+
 typedef struct gptoss_executor_options {
     uint32_t threads; /* 0: the physical cores this process may use */
     uint32_t chunk;   /* most rows of one forward pass, at most GPTOSS_MAX_CHUNK; 0: the default */
     gptoss_numerics numerics;
+    gptoss_precision precision; /* GPTOSS_NUMERICS_TORCH_BF16 has its own and wants F32 here */
 } gptoss_executor_options;
 
 #define GPTOSS_DEFAULT_CHUNK 256
@@ -289,6 +306,7 @@ GPTOSS_API const gptoss_model *gptoss_executor_model(const gptoss_executor *exec
 GPTOSS_API uint32_t gptoss_executor_threads(const gptoss_executor *executor);
 GPTOSS_API uint32_t gptoss_executor_chunk(const gptoss_executor *executor);
 GPTOSS_API gptoss_numerics gptoss_executor_numerics(const gptoss_executor *executor);
+GPTOSS_API gptoss_precision gptoss_executor_precision(const gptoss_executor *executor);
 
 /*
  * One timeline of tokens with its keys and values: at most `context` positions (0: the model's

@@ -11,7 +11,8 @@
 
 #include "gptoss.h"
 
-static const char *const level_names[] = {"plain", "avx2", "avx512"};
+static const char *const level_names[CPU_LEVELS] = {"plain", "avx2", "avx512", "avx512-vnni",
+                                                    "avx512-bf16"};
 
 const char *cpu_level_name(cpu_level level)
 {
@@ -24,28 +25,54 @@ const char *gptoss_cpu_level(void)
 }
 
 #if defined(GPTOSS_X86_KERNELS)
-/* By hand, because clang before version 16 does not know the name. */
+/* By hand, because clang before version 16 does not know the names. */
 static bool has_f16c(void)
 {
-    unsigned eax;
-    unsigned ebx;
-    unsigned ecx;
-    unsigned edx;
+    unsigned eax, ebx, ecx, edx;
     return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
+}
+static bool has_avx512_bf16(void)
+{
+    unsigned eax, ebx, ecx, edx;
+    return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & 1U << 5) != 0;
 }
 #endif
 
-static cpu_level hardware_level(void)
+static cpu_features hardware_features(void)
 {
+    cpu_features has = {0};
 #if defined(GPTOSS_X86_KERNELS)
     __builtin_cpu_init();
-    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
-    bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                  __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    return avx512 ? CPU_AVX512 : avx2 ? CPU_AVX2 : CPU_PLAIN;
-#else
-    return CPU_PLAIN;
+    has.avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
+    has.avx512 = has.avx2 && __builtin_cpu_supports("avx512f") &&
+                 __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                 __builtin_cpu_supports("avx512vl");
+    has.vnni = has.avx512 && __builtin_cpu_supports("avx512vnni");
+    has.vbmi = has.avx512 && __builtin_cpu_supports("avx512vbmi");
+    has.bf16 = has.avx512 && has_avx512_bf16();
 #endif
+    return has;
+}
+
+static cpu_level hardware_level(void)
+{
+    cpu_features has = hardware_features();
+    if (has.bf16)
+        return CPU_AVX512_BF16;
+    if (has.vnni)
+        return CPU_AVX512_VNNI;
+    return has.avx512 ? CPU_AVX512 : has.avx2 ? CPU_AVX2 : CPU_PLAIN;
+}
+
+cpu_features cpu_level_features(cpu_level level)
+{
+    cpu_features has = hardware_features();
+    has.avx2 = has.avx2 && level >= CPU_AVX2;
+    has.avx512 = has.avx512 && level >= CPU_AVX512;
+    has.vnni = has.vnni && level >= CPU_AVX512_VNNI;
+    has.vbmi = has.vbmi && level >= CPU_AVX512_VNNI;
+    has.bf16 = has.bf16 && level >= CPU_AVX512_BF16;
+    return has;
 }
 
 cpu_level cpu_detect(void)
@@ -61,7 +88,7 @@ cpu_level cpu_detect(void)
 bool cpu_wish_known(void)
 {
     const char *wish = getenv("GPTOSS_CPU");
-    for (cpu_level level = CPU_PLAIN; wish != NULL && level <= CPU_AVX512; level++)
+    for (cpu_level level = CPU_PLAIN; wish != NULL && level < CPU_LEVELS; level++)
         if (strcmp(wish, level_names[level]) == 0)
             return true;
     return wish == NULL;

@@ -5,17 +5,34 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Names for sets of instructions, each a superset of the one before. */
 typedef enum cpu_level {
-    CPU_PLAIN,  /* baseline instructions only */
-    CPU_AVX2,   /* AVX2, FMA and F16C */
-    CPU_AVX512, /* AVX-512 F, BW, DQ and VL besides */
+    CPU_PLAIN,       /* baseline instructions only */
+    CPU_AVX2,        /* AVX2, FMA and F16C */
+    CPU_AVX512,      /* AVX-512 F, BW, DQ and VL besides */
+    CPU_AVX512_VNNI, /* AVX-512 VNNI besides, and VBMI where the processor has it */
+    CPU_AVX512_BF16, /* all that the processor has, AVX-512 BF16 among it */
 } cpu_level;
 
-/* "plain", "avx2" or "avx512". */
+#define CPU_LEVELS 5
+
+/* What kernels ask for, one by one: a processor may have VNNI without BF16, or the reverse. */
+typedef struct cpu_features {
+    bool avx2;   /* AVX2, FMA and F16C */
+    bool avx512; /* AVX-512 F, BW, DQ and VL */
+    bool vnni;   /* AVX-512 VNNI */
+    bool vbmi;   /* AVX-512 VBMI */
+    bool bf16;   /* AVX-512 BF16 */
+} cpu_features;
+
+/* "plain", "avx2", "avx512", "avx512-vnni" or "avx512-bf16". */
 const char *cpu_level_name(cpu_level level);
 
 /* The highest level of the processor, lowered by the environment variable GPTOSS_CPU. */
 cpu_level cpu_detect(void);
+
+/* The processor's features that belong to a level. */
+cpu_features cpu_level_features(cpu_level level);
 
 /* Whether GPTOSS_CPU, if set, names a level. */
 bool cpu_wish_known(void);

@@ -10,6 +10,12 @@ const char *gptoss_numerics_name(gptoss_numerics numerics)
     return numerics == GPTOSS_NUMERICS_TORCH_BF16 ? "torch-bf16" : "f32";
 }
 
+const char *gptoss_precision_name(gptoss_precision precision)
+{
+    static const char *const names[] = {"f32", "bf16", "q8"};
+    return names[precision];
+}
+
 struct gptoss_executor {
     const gptoss_model *model;
     uint32_t chunk;
@@ -26,10 +32,12 @@ gptoss_status gptoss_executor_open(const gptoss_model *model,
     uint32_t threads = options == NULL || options->threads == 0 ? cpu_cores() : options->threads;
     uint32_t chunk = options == NULL || options->chunk == 0 ? GPTOSS_DEFAULT_CHUNK : options->chunk;
     gptoss_numerics numerics = options == NULL ? GPTOSS_NUMERICS_F32 : options->numerics;
+    gptoss_precision precision = options == NULL ? GPTOSS_PRECISION_F32 : options->precision;
     *out = NULL;
     if (!cpu_wish_known())
         return fail(error, GPTOSS_USAGE,
-                    "GPTOSS_CPU=%s: expected plain, avx2 or avx512, the highest level to use",
+                    "GPTOSS_CPU=%s: expected plain, avx2, avx512, avx512-vnni or avx512-bf16, the "
+                    "highest level to use",
                     getenv("GPTOSS_CPU"));
     if (threads > PARALLEL_MAX_THREADS)
         return fail(error, GPTOSS_LIMIT, "%u threads: expected at most %d", threads,
@@ -40,6 +48,15 @@ gptoss_status gptoss_executor_open(const gptoss_model *model,
     if (numerics != GPTOSS_NUMERICS_F32 && numerics != GPTOSS_NUMERICS_TORCH_BF16)
         return fail(error, GPTOSS_USAGE, "numerics %d: expected those of f32 or torch-bf16",
                     (int)numerics);
+    if (precision != GPTOSS_PRECISION_F32 && precision != GPTOSS_PRECISION_BF16 &&
+        precision != GPTOSS_PRECISION_Q8)
+        return fail(error, GPTOSS_USAGE, "precision %d: expected that of f32, bf16 or q8",
+                    (int)precision);
+    if (numerics == GPTOSS_NUMERICS_TORCH_BF16 && precision != GPTOSS_PRECISION_F32)
+        return fail(error, GPTOSS_USAGE,
+                    "precision %s with numerics torch-bf16: these round by themselves and expect "
+                    "precision f32",
+                    gptoss_precision_name(precision));
     if (threads > parallel_limit())
         threads = parallel_limit();
 
@@ -47,7 +64,9 @@ gptoss_status gptoss_executor_open(const gptoss_model *model,
     if (executor == NULL)
         return fail_memory(error, "an executor", sizeof *executor);
     *executor = (gptoss_executor){
-        .model = model, .chunk = chunk, .options = {.threads = threads, .numerics = numerics}};
+        .model = model,
+        .chunk = chunk,
+        .options = {.threads = threads, .numerics = numerics, .precision = precision}};
     executor->rows = calloc(chunk, sizeof *executor->rows);
     executor->fed = calloc(chunk, sizeof *executor->fed);
     gptoss_status status =
@@ -90,6 +109,11 @@ uint32_t gptoss_executor_chunk(const gptoss_executor *executor)
 gptoss_numerics gptoss_executor_numerics(const gptoss_executor *executor)
 {
     return executor->options.numerics;
+}
+
+gptoss_precision gptoss_executor_precision(const gptoss_executor *executor)
+{
+    return executor->options.precision;
 }
 
 void gptoss_executor_tap(gptoss_executor *executor, gptoss_tap_fn tap, void *user)

@@ -370,19 +370,17 @@ static void attend_block(const float *q, const float *k, const float *v, size_t 
 
 void BODY_OVERLAY(kernel_table *table)
 {
-    *table = (kernel_table){
-        .decode_bf16 = decode_bf16,
-        .decode_f16 = decode_f16,
-        .decode_mxfp4 = decode_mxfp4,
-        .dot_panel = dot_panel,
-        .dot_rows_bf16 = dot_rows_bf16,
-        .dot_rows_f16 = dot_rows_f16,
-        .dot_rows_mxfp4 = dot_rows_mxfp4,
-        .rms_norm = rms_norm,
-        .rotate = rotate,
-        .attend_block = attend_block,
-        .swiglu = swiglu,
-        .axpy = axpy,
-        .exp = exp_array,
-    };
+    table->decode_bf16 = decode_bf16;
+    table->decode_f16 = decode_f16;
+    table->decode_mxfp4 = decode_mxfp4;
+    table->dot_panel = dot_panel;
+    table->dot_rows_bf16 = dot_rows_bf16;
+    table->dot_rows_f16 = dot_rows_f16;
+    table->dot_rows_mxfp4 = dot_rows_mxfp4;
+    table->rms_norm = rms_norm;
+    table->rotate = rotate;
+    table->attend_block = attend_block;
+    table->swiglu = swiglu;
+    table->axpy = axpy;
+    table->exp = exp_array;
 }

@@ -96,9 +96,9 @@ typedef struct kernel_table {
     kernel_exp_fn exp;
 } kernel_table;
 
-/* The table of a level: plain C in every slot, then each level up to `level` over it. Levels that
- * this build does not have change nothing. */
-void kernel_table_init(kernel_table *table, cpu_level level);
+/* The table for a processor: plain C in every slot, then over it each overlay whose instructions
+ * the processor has, lowest first. Instructions that this build does not use change nothing. */
+void kernel_table_init(kernel_table *table, cpu_features has);
 
 /* The table of this machine, made on first use. */
 const kernel_table *kernel(void);

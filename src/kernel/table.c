@@ -2,16 +2,16 @@
 
 #include "kernel/kernel.h"
 
-void kernel_table_init(kernel_table *table, cpu_level level)
+void kernel_table_init(kernel_table *table, cpu_features has)
 {
     kernel_overlay_plain(table);
 #if defined(GPTOSS_X86_KERNELS)
-    if (level >= CPU_AVX2)
+    if (has.avx2)
         kernel_overlay_avx2(table);
-    if (level >= CPU_AVX512)
+    if (has.avx512)
         kernel_overlay_avx512(table);
 #else
-    (void)level;
+    (void)has;
 #endif
 }
 
@@ -19,7 +19,7 @@ static kernel_table machine_table;
 
 static void make_machine_table(void)
 {
-    kernel_table_init(&machine_table, cpu_detect());
+    kernel_table_init(&machine_table, cpu_level_features(cpu_detect()));
 }
 
 const kernel_table *kernel(void)

@@ -92,6 +92,7 @@ static void run(const team *self, void *user)
               .rows = b->count,
               .scratch = space->scratch + self->rank * space->scratch_floats,
               .torch = b->options->numerics == GPTOSS_NUMERICS_TORCH_BF16,
+              .precision = b->options->precision,
               .tap = b->options->tap,
               .tap_user = b->options->tap_user};
 

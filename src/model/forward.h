@@ -19,6 +19,7 @@ typedef bool (*forward_layer_fn)(void *user, uint32_t layer);
 typedef struct forward_options {
     uint32_t threads;
     gptoss_numerics numerics;
+    gptoss_precision precision;
     gptoss_tap_fn tap; /* or NULL */
     void *tap_user;
     forward_layer_fn on_layer; /* or NULL */

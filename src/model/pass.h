@@ -14,8 +14,9 @@ typedef struct pass {
     uint32_t layer; /* the present one */
     float *scratch; /* this thread's own */
     op_alarm *alarm;
-    bool torch;        /* round as OpenAI's torch code does */
-    gptoss_tap_fn tap; /* or NULL */
+    gptoss_precision precision; /* of the inputs of matrix products */
+    bool torch;                 /* round as OpenAI's torch code does */
+    gptoss_tap_fn tap;          /* or NULL */
     void *tap_user;
 } pass;
 
