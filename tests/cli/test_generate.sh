@@ -182,6 +182,6 @@ run "${generate[@]}" -p 'hello world' -n 1 -v
 expect_line err '^gptoss: opened model'
 expect_line err '^gptoss: opened the tokenizer'
 expect_line err '^gptoss: context 3: cache '
-expect_line err '^gptoss: computing on [0-9]+ threads with (plain|avx2|avx512) kernels'
+expect_line err '^gptoss: computing on [0-9]+ threads with (plain|avx2|avx512(-vnni|-bf16)?) kernels'
 
 finish
