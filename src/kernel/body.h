@@ -1,7 +1,8 @@
 /*
  * The kernels, written once over a vector of 16 floats and compiled once per instruction set.
  *
- * The including file first defines, as static inline functions,
+ * The including file first includes one of vec_plain.h, x86/vec_avx2.h and x86/vec_avx512.h, which
+ * define, as static inline functions,
  *     vec                       16 floats
  *     vec_load, vec_store       from and to unaligned floats
  *     vec_set                   one float in all lanes
@@ -12,10 +13,9 @@
  *     vec_from_bf16, vec_from_f16   16 numbers of two bytes
  *     vec_from_fp4              16 bytes to 32 E2M1 values in two vectors, low nibble first
  *     vec_fold                  s[l] += s[l + 8], + 4, + 2, + 1; returns s[0]
- *     BODY_OVERLAY              the name of the function that fills the table
  *     INLINE, UNROLL(n)         how hard to insist that tiles stay in registers
- * and includes math.h and kernel/kernel.h. Because every step is rounded the same way at every
- * level, so are the results.
+ * then math.h and kernel/kernel.h, and defines BODY_OVERLAY, the name of the function that fills
+ * the table. Because every step is rounded the same way at every level, so are the results.
  */
 
 #include <string.h>

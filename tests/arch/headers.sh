@@ -22,7 +22,12 @@ compile()
 
 while IFS= read -r header; do
     case $header in
-    src/kernel/body.h) ;; # a template: says itself what must stand before it
+    src/kernel/*body.h) ;; # templates: they say themselves what must stand before them
+    src/kernel/x86/*)
+        [[ $("$cc" -dumpmachine) != x86_64* ]] ||
+            compile "${header#src/}" "$cc" -x c -std=c17 -Isrc -mavx2 -mfma -mf16c -mavx512f \
+                -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx512vbmi -mavx512bf16
+        ;;
     src/*) compile "${header#src/}" "$cc" -x c -std=c17 -D_GNU_SOURCE -Isrc -Iinclude ;;
     tools/* | tests/*)
         compile "${header##*/}" "$cc" -x c -std=c17 -D_GNU_SOURCE -I"${header%/*}" -Isrc -Iinclude \
