@@ -46,10 +46,20 @@ typedef struct gptoss_error {
 /* The library's version, e.g. "0.1.0". */
 GPTOSS_API const char *gptoss_version(void);
 
-/* The instructions the kernels run with: "plain", "avx2", "avx512", "avx512-vnni" or "avx512-bf16",
- * each more than the one before. The environment variable GPTOSS_CPU holds them at a lower level.
+/*
+ * The instructions the kernels run with: "plain", "avx2", "avx512", "avx512-vnni" or "avx512-bf16",
+ * each more than the one before. They are the most that this processor and this build have, unless
+ * gptoss_cpu_choose or else the environment variable GPTOSS_CPU holds them at a lower level.
  */
 GPTOSS_API const char *gptoss_cpu_level(void);
+
+/*
+ * Holds the kernels of this process at a level. To be called before anything is computed:
+ * GPTOSS_USAGE afterwards, and for a name that is no level; GPTOSS_UNSUPPORTED for a level above
+ * the processor's. NULL chooses nothing but checks GPTOSS_CPU in the same way, as
+ * gptoss_executor_open does.
+ */
+GPTOSS_API gptoss_status gptoss_cpu_choose(const char *level, gptoss_error *error);
 
 /* Told how far a long piece of work has come; returns false to stop it (GPTOSS_INTERRUPTED). */
 typedef bool (*gptoss_progress_fn)(void *user, const char *what, uint64_t done, uint64_t total);

@@ -4,12 +4,13 @@
 #include <cpuid.h>
 #endif
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "gptoss.h"
+#include "base/status.h"
 
 static const char *const level_names[CPU_LEVELS] = {"plain", "avx2", "avx512", "avx512-vnni",
                                                     "avx512-bf16"};
@@ -54,7 +55,7 @@ static cpu_features hardware_features(void)
     return has;
 }
 
-static cpu_level hardware_level(void)
+cpu_level cpu_highest(void)
 {
     cpu_features has = hardware_features();
     if (has.bf16)
@@ -75,24 +76,63 @@ cpu_features cpu_level_features(cpu_level level)
     return has;
 }
 
-cpu_level cpu_detect(void)
+/* ---- the level in use ------------------------------------------------------------------------ */
+
+static atomic_int chosen = CPU_LEVELS; /* CPU_LEVELS: none */
+static atomic_bool settled;
+
+/* The level of that name; CPU_LEVELS when there is none. */
+static int level_named(const char *name)
 {
-    cpu_level level = hardware_level();
-    const char *wish = getenv("GPTOSS_CPU");
-    for (cpu_level lower = CPU_PLAIN; wish != NULL && lower < level; lower++)
-        if (strcmp(wish, level_names[lower]) == 0)
-            return lower;
+    int level = 0;
+    while (level < CPU_LEVELS && strcmp(name, level_names[level]) != 0)
+        level++;
     return level;
 }
 
-bool cpu_wish_known(void)
+cpu_level cpu_detect(void)
 {
     const char *wish = getenv("GPTOSS_CPU");
-    for (cpu_level level = CPU_PLAIN; wish != NULL && level < CPU_LEVELS; level++)
-        if (strcmp(wish, level_names[level]) == 0)
-            return true;
-    return wish == NULL;
+    int level = atomic_load(&chosen);
+    if (level == CPU_LEVELS && wish != NULL)
+        level = level_named(wish);
+    cpu_level highest = cpu_highest();
+    return level <= (int)highest ? (cpu_level)level : highest;
 }
+
+cpu_level cpu_settle(void)
+{
+    atomic_store(&settled, true);
+    return cpu_detect();
+}
+
+gptoss_status gptoss_cpu_choose(const char *level, gptoss_error *error)
+{
+    const char *asked = level != NULL ? level : getenv("GPTOSS_CPU");
+    const char *who = level != NULL ? "the instructions to use" : "GPTOSS_CPU";
+    if (asked == NULL || (level == NULL && atomic_load(&chosen) != CPU_LEVELS))
+        return GPTOSS_OK;
+    int found = level_named(asked);
+    if (found == CPU_LEVELS)
+        return fail(error, GPTOSS_USAGE,
+                    "%s: expected plain, avx2, avx512, avx512-vnni or avx512-bf16, found \"%s\"",
+                    who, asked);
+    if (found > (int)cpu_highest())
+        return fail(error, GPTOSS_UNSUPPORTED,
+                    "%s: expected at most %s, which is all that this processor and this build "
+                    "have, found %s",
+                    who, cpu_level_name(cpu_highest()), asked);
+    if (level == NULL)
+        return GPTOSS_OK;
+    if (atomic_load(&settled) && found != (int)cpu_detect())
+        return fail(error, GPTOSS_USAGE,
+                    "%s: %s was chosen after the kernels had begun to run with %s", who, asked,
+                    gptoss_cpu_level());
+    atomic_store(&chosen, found);
+    return GPTOSS_OK;
+}
+
+/* ---- cores ----------------------------------------------------------------------------------- */
 
 /* The lowest-numbered sibling of a core's hardware threads, or the processor itself. */
 static int first_sibling(int processor)

@@ -28,14 +28,18 @@ typedef struct cpu_features {
 /* "plain", "avx2", "avx512", "avx512-vnni" or "avx512-bf16". */
 const char *cpu_level_name(cpu_level level);
 
-/* The highest level of the processor, lowered by the environment variable GPTOSS_CPU. */
+/* The highest level that this processor and this build have. */
+cpu_level cpu_highest(void);
+
+/* The level of gptoss_cpu_choose, else of the environment variable GPTOSS_CPU, else the highest.
+ * What is asked for and cannot be had counts as not asked for. */
 cpu_level cpu_detect(void);
+
+/* cpu_detect(), and no other level can be chosen from then on. */
+cpu_level cpu_settle(void);
 
 /* The processor's features that belong to a level. */
 cpu_features cpu_level_features(cpu_level level);
-
-/* Whether GPTOSS_CPU, if set, names a level. */
-bool cpu_wish_known(void);
 
 /* Physical cores in this process's affinity mask, within its control group's quota. At least 1. */
 uint32_t cpu_cores(void);

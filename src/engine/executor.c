@@ -34,11 +34,9 @@ gptoss_status gptoss_executor_open(const gptoss_model *model,
     gptoss_numerics numerics = options == NULL ? GPTOSS_NUMERICS_F32 : options->numerics;
     gptoss_precision precision = options == NULL ? GPTOSS_PRECISION_F32 : options->precision;
     *out = NULL;
-    if (!cpu_wish_known())
-        return fail(error, GPTOSS_USAGE,
-                    "GPTOSS_CPU=%s: expected plain, avx2, avx512, avx512-vnni or avx512-bf16, the "
-                    "highest level to use",
-                    getenv("GPTOSS_CPU"));
+    gptoss_status status = gptoss_cpu_choose(NULL, error);
+    if (status != GPTOSS_OK)
+        return status;
     if (threads > PARALLEL_MAX_THREADS)
         return fail(error, GPTOSS_LIMIT, "%u threads: expected at most %d", threads,
                     PARALLEL_MAX_THREADS);
@@ -69,7 +67,7 @@ gptoss_status gptoss_executor_open(const gptoss_model *model,
         .options = {.threads = threads, .numerics = numerics, .precision = precision}};
     executor->rows = calloc(chunk, sizeof *executor->rows);
     executor->fed = calloc(chunk, sizeof *executor->fed);
-    gptoss_status status =
+    status =
         executor->rows == NULL || executor->fed == NULL
             ? fail_memory(error, "a batch", chunk * sizeof *executor->rows)
             : workspace_init(&executor->space, gptoss_model_config(model), chunk, threads, error);

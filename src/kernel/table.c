@@ -19,7 +19,7 @@ static kernel_table machine_table;
 
 static void make_machine_table(void)
 {
-    kernel_table_init(&machine_table, cpu_level_features(cpu_detect()));
+    kernel_table_init(&machine_table, cpu_level_features(cpu_settle()));
 }
 
 const kernel_table *kernel(void)

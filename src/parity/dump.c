@@ -183,8 +183,7 @@ static gptoss_status write_beginning(dump *d, const gptoss_dump_options *options
 {
     const dump_layout *l = &d->layout;
     text_buffer header;
-    gptoss_status status =
-        dump_header_make(l, gptoss_executor_numerics(d->executor), options, &header, d->error);
+    gptoss_status status = dump_header_make(l, d->executor, options, &header, d->error);
     if (status == GPTOSS_OK) {
         d->data = header.length;
         d->remaining = l->bytes - l->tokens * sizeof *d->tokens;

@@ -19,7 +19,7 @@ static void put_entry(text_buffer *out, const char *key, const char *value)
     text_append_json(out, value, strlen(value));
 }
 
-static void put_metadata(const dump_layout *layout, gptoss_numerics numerics,
+static void put_metadata(const dump_layout *layout, const gptoss_executor *executor,
                          const gptoss_dump_options *options, text_buffer *out)
 {
     const char *prompt = options == NULL ? NULL : options->prompt;
@@ -31,7 +31,8 @@ static void put_metadata(const dump_layout *layout, gptoss_numerics numerics,
     put_entry(out, "format", "gptoss-dump-1");
     put_entry(out, "producer", producer);
     put_entry(out, "dtype", layout->bf16 ? "bfloat16" : "float32");
-    put_entry(out, "numerics", gptoss_numerics_name(numerics));
+    put_entry(out, "numerics", gptoss_numerics_name(gptoss_executor_numerics(executor)));
+    put_entry(out, "precision", gptoss_precision_name(gptoss_executor_precision(executor)));
     put_entry(out, "device", "cpu");
     put_entry(out, "prompt", prompt);
     put_entry(out, "specials", prompt != NULL && options->specials ? "true" : NULL);
@@ -94,13 +95,13 @@ static void put_tensors(const dump_layout *layout, text_buffer *out)
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
-gptoss_status dump_header_make(const dump_layout *layout, gptoss_numerics numerics,
+gptoss_status dump_header_make(const dump_layout *layout, const gptoss_executor *executor,
                                const gptoss_dump_options *options, text_buffer *out,
                                gptoss_error *error)
 {
     *out = (text_buffer){0};
     text_append(out, "%8s{", ""); /* the length comes last */
-    put_metadata(layout, numerics, options, out);
+    put_metadata(layout, executor, options, out);
     put_tensors(layout, out);
     text_append(out, "}");
     while (out->length % 8 != 0 && !out->failed)

@@ -10,7 +10,7 @@
  * tensors as JSON, padded to a multiple of 8. `options` may be NULL. Free *out with text_free, also
  * after a failure.
  */
-gptoss_status dump_header_make(const dump_layout *layout, gptoss_numerics numerics,
+gptoss_status dump_header_make(const dump_layout *layout, const gptoss_executor *executor,
                                const gptoss_dump_options *options, text_buffer *out,
                                gptoss_error *error);
 

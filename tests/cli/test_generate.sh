@@ -182,6 +182,47 @@ run "${generate[@]}" -p 'hello world' -n 1 -v
 expect_line err '^gptoss: opened model'
 expect_line err '^gptoss: opened the tokenizer'
 expect_line err '^gptoss: context 3: cache '
-expect_line err '^gptoss: computing on [0-9]+ threads with (plain|avx2|avx512(-vnni|-bf16)?) kernels'
+expect_line err '^gptoss: computing on [0-9]+ threads with (plain|avx2|avx512(-vnni|-bf16)?) kernels, .* in f32 with inputs of products in bf16$'
+
+# How it is computed stands in the object: bfloat16's grade, unless something else is asked for.
+expect_json json.greedy bf16 run precision
+run "${generate[@]}" -p 'hello world' -n 12 --temp 0 --json --precision q8 --cpu plain -t 1
+expect_status 0
+expect_json out q8 run precision
+expect_json out plain run cpu
+expect_json out 1 run threads
+
+# float32 is the same at every level that the processor has; the others are refused.
+run "${generate[@]}" -p 'hello world' -n 12 --temp 0 --json --precision f32 --logprobs 2 -s 1
+cp out json.f32
+highest=$(json out run cpu)
+for level in plain avx2 avx512 avx512-vnni avx512-bf16; do
+    run "${generate[@]}" -p 'hello world' -n 12 --temp 0 --json --precision f32 --logprobs 2 -s 1 \
+        --cpu "$level"
+    if [[ $status == 0 ]]; then
+        expect_json out "$level" run cpu
+        expect "--cpu $level gives the same numbers" \
+            cmp -s <(sed 's/"timings":.*//' out) <(sed 's/"timings":.*//' json.f32)
+        [[ $level != "$highest" ]] || highest=passed
+    else
+        expect "$level is above the processor's" test "$highest" == passed
+        expect_status 1
+        expect_line err '^gptoss: the instructions to use: expected at most (plain|avx2|avx512(-vnni)?), which is all that this processor and this build have, found '"$level\$"
+    fi
+done
+expect 'the highest level can be asked for' test "$highest" == passed
+
+# The environment holds a level too, and the flag goes before it.
+export GPTOSS_CPU=plain
+run "${generate[@]}" -p 'hello world' -n 1 --json
+expect_json out plain run cpu
+export GPTOSS_CPU=nonsense
+run "${generate[@]}" -p 'hello world' -n 1 --json --cpu plain
+expect_status 0
+expect_json out plain run cpu
+run "${generate[@]}" -p 'hello world' -n 1
+expect_status 2
+expect_line err '^gptoss: GPTOSS_CPU: expected plain, avx2, avx512, avx512-vnni or avx512-bf16, found "nonsense"$'
+unset GPTOSS_CPU
 
 finish

@@ -69,6 +69,8 @@ expect "gen is completed" test "$(completed gptoss gen)" == generate
 expect "--to is completed" test "$(completed gptoss generate --to)" == '--tokenizer --top-k --top-p'
 expect "a file is completed" test "$(completed gptoss generate -m pag)" == page
 expect "a number is not completed" test "$(completed gptoss generate --temp '')" == ''
+expect "a choice is completed" \
+    test "$(completed gptoss generate --precision b)" == bf16
 if command -v zsh >/dev/null; then
     expect "the zsh completion is a script" zsh -n completion.zsh
 fi

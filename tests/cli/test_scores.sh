@@ -36,8 +36,17 @@ expect_line err 'expected a text of at least 2 tokens, found 1'
 printf 'hello world' >text
 run perplexity -m model -f text --json
 expect_json out 1 tokens
+expect_json out f32 run precision
 run perplexity -m model -f text -c 4000000
 expect_status 2
+
+# Numerics that round by themselves want no other precision.
+for command in "dump -o file --ids 1,2" "dump -o file --ids 1 --numerics torch-bf16"; do
+    # shellcheck disable=SC2086
+    run $command -m model --precision bf16
+    expect_status $([[ $command == *torch* ]] && echo 2 || echo 0)
+done
+expect_err 'gptoss dump: --precision: expected f32 with numerics torch-bf16, which round by themselves, found bf16'
 
 # Dumps: the file's header has every tensor with its shape.
 run dump -m model --ids 1,2,3,4,5 -o dump.safetensors

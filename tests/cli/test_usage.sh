@@ -77,6 +77,16 @@ usage 'gptoss parity: --isolated: expected a model with it, -m PATH, found --can
     parity --reference dump --candidate other --isolated
 usage 'gptoss parity: --numerics: expected a model with it, -m PATH, found --candidate' \
     parity --reference dump --candidate other --numerics f32
+usage 'gptoss parity: --precision: expected a model with it, -m PATH, found --candidate' \
+    parity --reference dump --candidate other --precision f32
+usage 'gptoss parity: --cpu: expected a model with it, -m PATH, found --candidate' \
+    parity --reference dump --candidate other --cpu plain
+usage 'gptoss generate: --precision: expected f32, bf16 or q8, found "f16"' generate --precision f16
+usage 'gptoss generate: --precision: expected f32, bf16 or q8, found ""' generate --precision=
+usage 'gptoss perplexity: --precision: expected f32, bf16 or q8, found "f32|bf16"' \
+    perplexity --precision 'f32|bf16'
+usage 'gptoss dump: --cpu: expected plain, avx2, avx512, avx512-vnni or avx512-bf16, found "avx3"' \
+    dump --cpu avx3
 usage 'gptoss parity: --worst: expected a whole number from 0 to 2147483647, found "all"' \
     parity --worst all
 usage 'gptoss parity: --positions is a flag of gptoss dump, not of gptoss parity' \

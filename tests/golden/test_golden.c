@@ -251,6 +251,11 @@ static void check_case(const golden_case *c)
 
 int main(void)
 {
+    gptoss_error error;
+    if (gptoss_cpu_choose(NULL, &error) == GPTOSS_UNSUPPORTED) {
+        printf("skipped: %s\n", error.message);
+        return 77;
+    }
     printf("kernels: %s\n", gptoss_cpu_level());
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         check_case(&cases[i]);

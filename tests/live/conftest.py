@@ -42,7 +42,7 @@ class Program:
     def greedy(self, model, ids: list[int], count: int) -> list[int]:
         options = ["--temp", 0, "--ignore-eos", "--json", "-n", count]
         text = ",".join(map(str, ids))
-        made = json.loads(self.run(self.gptoss, "generate", "-m", model, "--ids", text, *options))
+        made = json.loads(self.run(self.gptoss, "generate", "-m", model, "--ids", text, "--precision", "f32", *options))
         return made["ids"]
 
 

@@ -52,6 +52,8 @@ typedef enum flag_id {
     FLAG_HTML,
     FLAG_ISOLATED,
     FLAG_NUMERICS,
+    FLAG_PRECISION,
+    FLAG_CPU,
     FLAG_CONTEXT,
     FLAG_STRIDE,
     FLAG_THREADS,
@@ -83,6 +85,8 @@ typedef struct options {
     const char *tolerances;
     const char *html;
     const char *numerics; /* NULL: the command's choice */
+    const char *precision;
+    const char *cpu; /* NULL: GPTOSS_CPU, else all that the processor has */
     const char *stops[MAX_STOP_TEXTS];
     size_t stop_count;
     int64_t predict; /* -1: no limit */
@@ -117,6 +121,7 @@ typedef enum value_kind {
     VALUE_NONE,    /* bool: present or not */
     VALUE_TEXT,    /* const char * */
     VALUE_PATH,    /* const char *, completed as a file name */
+    VALUE_CHOICE,  /* const char *, one of those that flag.value has between bars */
     VALUE_TEXTS,   /* options.stops: may be repeated */
     VALUE_INTEGER, /* int64_t in [least, most] */
     VALUE_REAL,    /* double in [least, most] */
@@ -142,7 +147,8 @@ typedef struct flag {
     value_kind kind;
     size_t offset;        /* of the value in struct options */
     double least, most;   /* for numbers */
-    const char *value;    /* placeholder of the value in help; NULL for VALUE_NONE */
+    const char *value;    /* placeholder of the value in help, or its choices: "on|off"; NULL for
+                             VALUE_NONE */
     const char *fallback; /* the default as a person would type it, or NULL */
     const char *help;     /* one or more sentences */
 } flag;

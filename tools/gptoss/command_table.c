@@ -10,6 +10,9 @@
 #define AT(member)        offsetof(options, member)
 #define MOST_TOKENS       1048576 /* more positions than any model has */
 #define WHOLE_NUMBER_MOST 2147483647
+#define PRECISION_HELP                                                                             \
+    "How exactly inputs of matrix products are kept: as float32, no coarser than bfloat16, or in " \
+    "8 bits per 32 numbers; everything else is float32"
 
 const char *const flag_group_names[GROUP_COUNT] = {"Input", "Sampling", "Output", "Run"};
 
@@ -128,6 +131,13 @@ static const flag flag_table[] = {
      "reference is in bfloat16, else f32)."},
     {FLAG_NUMERICS, ON(DUMP), "numerics", NULL, 0, GROUP_RUN, VALUE_TEXT, AT(numerics), 0, 0,
      "NAME", "f32", "f32, or torch-bf16 to round where OpenAI's torch code rounds."},
+    {FLAG_PRECISION, ON(GENERATE), "precision", NULL, 0, GROUP_RUN, VALUE_CHOICE, AT(precision), 0,
+     0, "f32|bf16|q8", "bf16", PRECISION_HELP "."},
+    {FLAG_PRECISION, ON(PERPLEXITY), "precision", NULL, 0, GROUP_RUN, VALUE_CHOICE, AT(precision),
+     0, 0, "f32|bf16|q8", "f32", PRECISION_HELP "."},
+    {FLAG_PRECISION, ON(DUMP) | ON(PARITY), "precision", NULL, 0, GROUP_RUN, VALUE_CHOICE,
+     AT(precision), 0, 0, "f32|bf16|q8", "f32",
+     PRECISION_HELP ". Numerics torch-bf16 round by themselves and want f32 here."},
     {FLAG_CONTEXT, ON(GENERATE), "ctx-size", "context", 'c', GROUP_RUN, VALUE_INTEGER, AT(context),
      0, MOST_TOKENS, "N", "0",
      "Most tokens of prompt and answer together; 0 is as many as the model and the memory allow."},
@@ -139,6 +149,10 @@ static const flag flag_table[] = {
      MOST_TOKENS, "N", "256", "Tokens from the start of one window to the start of the next."},
     {FLAG_THREADS, ON_RUNS, "threads", NULL, 't', GROUP_RUN, VALUE_INTEGER, AT(threads), 0, 4096,
      "N", "0", "Threads; 0 is one for each physical core. The results do not depend on it."},
+    {FLAG_CPU, ON_RUNS, "cpu", NULL, 0, GROUP_RUN, VALUE_CHOICE, AT(cpu), 0, 0,
+     "plain|avx2|avx512|avx512-vnni|avx512-bf16", NULL,
+     "The most instructions that are used, which goes before the environment variable GPTOSS_CPU "
+     "(default: all that the processor has)."},
     {FLAG_CHUNK, ON_RUNS | ON(INSPECT), "chunk", "batch-size", 'b', GROUP_RUN, VALUE_INTEGER,
      AT(chunk), 0, 65536, "N", "0",
      "Most tokens of the prompt in one forward pass; 0 is the default of 256. The results do not "
@@ -160,8 +174,8 @@ const command command_table[COMMAND_COUNT] = {
      "temperature 1 without filters; filters apply in the order temperature, top-k, top-p, min-p.\n"
      "\n"
      "With --json, one object is printed at the end: prompt_ids, ids, text, stop (token, text, "
-     "length or interrupted), seed, timings, and logprobs when asked for. Without a tokenizer, "
-     "which only --ids allows, the generated ids are printed in place of text.",
+     "length or interrupted), seed, timings, run, and logprobs when asked for. Without a "
+     "tokenizer, which only --ids allows, the generated ids are printed in place of text.",
      false, run_generate},
     {COMMAND_PERPLEXITY, "perplexity", NULL, "-m PATH -f FILE [flags]",
      "measure how well a model predicts a text",

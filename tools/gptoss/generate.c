@@ -152,7 +152,8 @@ static void report(const generation *state, const input_ids *prompt,
     const options *given = state->given;
     const gptoss_tokenizer *tokenizer = state->opened->tokenizer;
     if (given->json) {
-        record_print_json(state->kept, tokenizer, prompt, sampling, result);
+        record_print_json(state->kept, state->opened->executor, tokenizer, prompt, sampling,
+                          result);
     } else {
         end_text(tokenizer);
         if (given->given[FLAG_LOGPROBS])

@@ -6,6 +6,7 @@
 
 #include "console.h"
 #include "json_writer.h"
+#include "session.h"
 
 /* ---- keeping --------------------------------------------------------------------------------- */
 
@@ -110,9 +111,9 @@ static void print_timings_json(json_writer *json, size_t prompt_count, const gpt
     json_end_object(json);
 }
 
-void record_print_json(const record *kept, const gptoss_tokenizer *tokenizer,
-                       const input_ids *prompt, const gptoss_sampling *sampling,
-                       const gptoss_result *result)
+void record_print_json(const record *kept, const gptoss_executor *executor,
+                       const gptoss_tokenizer *tokenizer, const input_ids *prompt,
+                       const gptoss_sampling *sampling, const gptoss_result *result)
 {
     json_writer json = JSON_WRITER(stdout);
     json_put_object(&json, NULL);
@@ -135,6 +136,7 @@ void record_print_json(const record *kept, const gptoss_tokenizer *tokenizer,
     if (kept->with_top)
         print_logprobs_json(&json, kept, tokenizer);
     print_timings_json(&json, prompt->count, result);
+    session_put_run(&json, executor);
     json_end_object(&json);
     putchar('\n');
 }

@@ -21,9 +21,9 @@ void record_add(record *kept, const gptoss_generated *token);
 void record_free(record *kept);
 
 /* Prints the object of generate --json. `tokenizer` may be NULL in all of these. */
-void record_print_json(const record *kept, const gptoss_tokenizer *tokenizer,
-                       const input_ids *prompt, const gptoss_sampling *sampling,
-                       const gptoss_result *result);
+void record_print_json(const record *kept, const gptoss_executor *executor,
+                       const gptoss_tokenizer *tokenizer, const input_ids *prompt,
+                       const gptoss_sampling *sampling, const gptoss_result *result);
 
 /* Prints one line for each token on standard error. */
 void record_print_logprobs(const record *kept, const gptoss_tokenizer *tokenizer);

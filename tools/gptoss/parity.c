@@ -25,12 +25,18 @@ static int check_flags(const options *given)
         return console_usage(given->command,
                              "expected one of -m PATH and --candidate FILE, found %s",
                              given->model == NULL ? "neither" : "both");
-    if (given->candidate != NULL && given->isolated)
-        return console_usage(given->command,
-                             "--isolated: expected a model with it, -m PATH, found --candidate");
-    if (given->candidate != NULL && given->numerics != NULL)
-        return console_usage(given->command,
-                             "--numerics: expected a model with it, -m PATH, found --candidate");
+    static const struct {
+        flag_id id;
+        const char *name;
+    } computing[] = {{FLAG_ISOLATED, "isolated"},
+                     {FLAG_NUMERICS, "numerics"},
+                     {FLAG_PRECISION, "precision"},
+                     {FLAG_CPU, "cpu"}};
+    for (size_t i = 0; i < sizeof computing / sizeof computing[0]; i++)
+        if (given->candidate != NULL && given->given[computing[i].id])
+            return console_usage(given->command,
+                                 "--%s: expected a model with it, -m PATH, found --candidate",
+                                 computing[i].name);
     return EXIT_GOOD;
 }
 
@@ -47,6 +53,7 @@ static int open_dump(const options *given, const char *path, gptoss_reference **
     source->producer = gptoss_reference_metadata(*out, "producer");
     source->dtype = gptoss_reference_metadata(*out, "dtype");
     source->numerics = gptoss_reference_metadata(*out, "numerics");
+    source->precision = gptoss_reference_metadata(*out, "precision");
     size_t count;
     gptoss_reference_ids(*out, &count);
     console_verbose(given, "opened %s, a dump of %zu tokens, in %.3f s", path, count,
@@ -68,6 +75,7 @@ static int open_model(comparison *of, const options *given, parity_source *sourc
         source->path = gptoss_model_directory(of->opened.model);
         source->producer = "gptoss " GPTOSS_VERSION;
         source->numerics = gptoss_numerics_name(numerics);
+        source->precision = given->precision;
     }
     return status;
 }

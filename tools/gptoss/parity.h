@@ -13,6 +13,7 @@ typedef struct parity_source {
     const char *producer;
     const char *dtype;
     const char *numerics;
+    const char *precision;
 } parity_source;
 
 /* Whether the dump's prompt, encoded again, gives the dump's ids. */

@@ -50,6 +50,7 @@ static void put_source(json_writer *json, const char *key, const parity_source *
     put_text(json, "producer", of->producer);
     put_text(json, "dtype", of->dtype);
     put_text(json, "numerics", of->numerics);
+    put_text(json, "precision", of->precision);
     json_put_whole(json, "tokens", tokens);
     json_end_object(json);
 }
@@ -72,6 +73,7 @@ static void put_compared(json_writer *json, const parity_run *of)
                   : of->report->isolated       ? "isolated"
                                                : "chained");
     put_text(json, "numerics", of->given->candidate != NULL ? NULL : of->candidate.numerics);
+    put_text(json, "precision", of->given->candidate != NULL ? NULL : of->candidate.precision);
     put_source(json, "reference", &of->reference, of->tokens);
     put_source(json, "candidate", &of->candidate, of->tokens);
     put_text(json, "tolerances", of->given->tolerances);

@@ -29,7 +29,7 @@ static void print_foreign(const char *text, FILE *to)
 
 static void print_source(const char *role, const parity_source *of, FILE *to)
 {
-    const char *facts[] = {of->producer, of->dtype, of->numerics};
+    const char *facts[] = {of->producer, of->dtype, of->numerics, of->precision};
     fprintf(to, "%-10s ", role);
     for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++) {
         if (facts[i] == NULL)

@@ -126,6 +126,21 @@ static const char *describe_flag(const flag *of, char text[DESCRIPTION_ROOM])
     return text;
 }
 
+/* "f32, bf16 or q8" for "f32|bf16|q8". */
+static void describe_choices(const char *choices, char text[DESCRIPTION_ROOM])
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (const char *at = choices; *at != '\0' && used < DESCRIPTION_ROOM;) {
+        size_t length = strcspn(at, "|");
+        const char *after = at + length + (at[length] == '|');
+        const char *between = *after == '\0' ? "" : strchr(after, '|') != NULL ? ", " : " or ";
+        used += (size_t)snprintf(text + used, DESCRIPTION_ROOM - used, "%.*s%s", (int)length, at,
+                                 between);
+        at = after;
+    }
+}
+
 /* What a flag takes: "a whole number from 1 to 10". */
 static const char *describe_value(const flag *of, char text[DESCRIPTION_ROOM])
 {
@@ -136,6 +151,8 @@ static const char *describe_value(const flag *of, char text[DESCRIPTION_ROOM])
     else if (of->kind == VALUE_SEED)
         snprintf(text, DESCRIPTION_ROOM, "a whole number from 0 to %llu, or -1 for a new one",
                  (unsigned long long)UINT64_MAX);
+    else if (of->kind == VALUE_CHOICE)
+        describe_choices(of->value, text);
     else
         snprintf(text, DESCRIPTION_ROOM, "a value, %s", of->value);
     return text;
@@ -177,6 +194,18 @@ static bool parse_seed(const char *text, uint64_t *out, bool *given)
     return text[0] >= '0' && text[0] <= '9' && *end == '\0' && errno == 0;
 }
 
+static bool is_choice(const char *choices, const char *text)
+{
+    size_t length = strlen(text);
+    for (const char *at = choices; *at != '\0';) {
+        size_t here = strcspn(at, "|");
+        if (here == length && memcmp(at, text, length) == 0)
+            return true;
+        at += here + (at[here] == '|');
+    }
+    return false;
+}
+
 /* Stores a value at its flag's place; false when it is not one that the flag takes. */
 static bool store_value(const flag *of, const char *text, options *out)
 {
@@ -193,6 +222,9 @@ static bool store_value(const flag *of, const char *text, options *out)
     case VALUE_PATH:
         *(const char **)(void *)place = text;
         return text[0] != '\0';
+    case VALUE_CHOICE:
+        *(const char **)(void *)place = text;
+        return is_choice(of->value, text);
     case VALUE_TEXTS:
         if (text[0] == '\0' || out->stop_count == MAX_STOP_TEXTS)
             return false;

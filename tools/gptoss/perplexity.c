@@ -117,7 +117,7 @@ static int score_text(session *opened, const options *given, const input_ids *te
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
-static void report(const options *given, const score *total, double seconds)
+static void report(const session *opened, const options *given, const score *total, double seconds)
 {
     double nll = score_mean(total);
     double deviation = score_standard_error(total);
@@ -132,6 +132,7 @@ static void report(const options *given, const score *total, double seconds)
         json_put_real(&json, "perplexity_stderr", exp(nll) * deviation);
         json_put_whole(&json, "context", (uint64_t)given->context);
         json_put_whole(&json, "stride", (uint64_t)given->stride);
+        session_put_run(&json, opened->executor);
         json_put_real(&json, "seconds", seconds);
         json_end_object(&json);
         putchar('\n');
@@ -156,7 +157,7 @@ static int measure(session *opened, const options *given, const input_ids *text)
         console_note("the likelihood is no number: the model gives NaN or infinity");
         return EXIT_FAILED;
     }
-    report(given, &total, console_seconds() - start);
+    report(opened, given, &total, console_seconds() - start);
     return EXIT_GOOD;
 }
 

@@ -1,6 +1,7 @@
 #include "session.h"
 
 #include <stddef.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "console.h"
@@ -21,6 +22,8 @@ int session_open_model(session *of, const options *given)
     if (given->model == NULL)
         return console_usage(given->command, "expected a checkpoint, -m PATH, found none");
     gptoss_error error;
+    if (given->cpu != NULL && gptoss_cpu_choose(given->cpu, &error) != GPTOSS_OK)
+        return console_error(&error);
     double start = console_seconds();
     if (gptoss_model_open(given->model, &of->model, &error) != GPTOSS_OK)
         return console_error(&error);
@@ -57,18 +60,46 @@ uint32_t session_chunk(const options *given)
     return given->chunk > 0 ? (uint32_t)given->chunk : GPTOSS_DEFAULT_CHUNK;
 }
 
+/* The parser has checked the name. */
+static gptoss_precision precision_asked(const options *given)
+{
+    gptoss_precision precision = GPTOSS_PRECISION_F32;
+    while (precision < GPTOSS_PRECISION_Q8 &&
+           strcmp(given->precision, gptoss_precision_name(precision)) != 0)
+        precision++;
+    return precision;
+}
+
 int session_open_executor(session *of, const options *given, gptoss_numerics numerics)
 {
-    gptoss_executor_options wanted = {
-        .threads = (uint32_t)given->threads, .chunk = session_chunk(given), .numerics = numerics};
+    gptoss_executor_options wanted = {.threads = (uint32_t)given->threads,
+                                      .chunk = session_chunk(given),
+                                      .numerics = numerics,
+                                      .precision = precision_asked(given)};
     gptoss_error error;
+    if (numerics != GPTOSS_NUMERICS_F32 && wanted.precision != GPTOSS_PRECISION_F32)
+        return console_usage(given->command,
+                             "--precision: expected f32 with numerics %s, which round by "
+                             "themselves, found %s",
+                             gptoss_numerics_name(numerics), given->precision);
     if (gptoss_executor_open(of->model, &wanted, &of->executor, &error) != GPTOSS_OK)
         return console_error(&error);
     console_verbose(given,
-                    "computing on %u threads with %s kernels, at most %u rows at a time, in %s",
+                    "computing on %u threads with %s kernels, at most %u rows at a time, in "
+                    "%s with inputs of products in %s",
                     gptoss_executor_threads(of->executor), gptoss_cpu_level(),
-                    gptoss_executor_chunk(of->executor), gptoss_numerics_name(numerics));
+                    gptoss_executor_chunk(of->executor), gptoss_numerics_name(numerics),
+                    given->precision);
     return EXIT_GOOD;
+}
+
+void session_put_run(json_writer *json, const gptoss_executor *executor)
+{
+    json_put_object(json, "run");
+    json_put_text(json, "precision", gptoss_precision_name(gptoss_executor_precision(executor)));
+    json_put_text(json, "cpu", gptoss_cpu_level());
+    json_put_whole(json, "threads", gptoss_executor_threads(executor));
+    json_end_object(json);
 }
 
 /* ---- context and memory ---------------------------------------------------------------------- */

@@ -4,6 +4,7 @@
 
 #include "command.h"
 #include "gptoss.h"
+#include "json_writer.h"
 
 typedef struct session {
     gptoss_model *model;
@@ -16,7 +17,7 @@ typedef struct session {
  * was opened is closed by session_close, whether or not a function failed. */
 void session_close(session *of);
 
-/* Opens the checkpoint of -m. */
+/* Opens the checkpoint of -m, for computing with the instructions of --cpu. */
 int session_open_model(session *of, const options *given);
 
 /*
@@ -25,7 +26,7 @@ int session_open_model(session *of, const options *given);
  */
 int session_open_tokenizer(session *of, const options *given, bool required);
 
-/* Opens the executor with the threads and the chunk asked for. */
+/* Opens the executor with the precision, the threads and the chunk asked for. */
 int session_open_executor(session *of, const options *given, gptoss_numerics numerics);
 
 /*
@@ -34,6 +35,9 @@ int session_open_executor(session *of, const options *given, gptoss_numerics num
  * into the memory still free is refused before anything is allocated.
  */
 int session_open_sequence(session *of, const options *given, uint64_t prompt, uint64_t wanted);
+
+/* Puts "run": {precision, cpu, threads}, what an executor computes with. */
+void session_put_run(json_writer *json, const gptoss_executor *executor);
 
 /* Rows of one forward pass, before an executor is open. */
 uint32_t session_chunk(const options *given);
