@@ -201,9 +201,18 @@ typedef struct gptoss_memory {
     uint64_t machine;   /* memory in all */
 } gptoss_memory;
 
-/* Foresees the memory for one sequence of `context` positions fed in chunks of `chunk` rows. */
-GPTOSS_API void gptoss_model_forecast(const gptoss_model *model, uint32_t context, uint32_t chunk,
-                                      gptoss_memory *out);
+#define GPTOSS_DEFAULT_CHUNK 256
+#define GPTOSS_MAX_CHUNK     65536
+
+typedef struct gptoss_sequence_options {
+    uint32_t context; /* most positions; 0: the most that the model is made for */
+    uint32_t chunk;   /* most rows fed at a time, at most GPTOSS_MAX_CHUNK; 0: the default */
+} gptoss_sequence_options;
+
+/* Foresees the memory for one sequence, which is fed by an executor of the same chunk. `options`
+ * may be NULL. */
+GPTOSS_API void gptoss_model_forecast(const gptoss_model *model,
+                                      const gptoss_sequence_options *options, gptoss_memory *out);
 
 /* ---- tokenizer ------------------------------------------------------------------------------- */
 
@@ -302,9 +311,6 @@ typedef struct gptoss_executor_options {
     gptoss_precision precision; /* GPTOSS_NUMERICS_TORCH_BF16 has its own and wants F32 here */
 } gptoss_executor_options;
 
-#define GPTOSS_DEFAULT_CHUNK 256
-#define GPTOSS_MAX_CHUNK     65536
-
 /* Work space and threads for forward passes over one model, which must outlive it. `options` may
  * be NULL. Forward passes allocate nothing. */
 GPTOSS_API gptoss_status gptoss_executor_open(const gptoss_model *model,
@@ -318,14 +324,11 @@ GPTOSS_API uint32_t gptoss_executor_chunk(const gptoss_executor *executor);
 GPTOSS_API gptoss_numerics gptoss_executor_numerics(const gptoss_executor *executor);
 GPTOSS_API gptoss_precision gptoss_executor_precision(const gptoss_executor *executor);
 
-/*
- * One timeline of tokens with its keys and values: at most `context` positions (0: the model's
- * maximum), fed at most `chunk` rows at a time (0: GPTOSS_DEFAULT_CHUNK). Address space is
- * reserved at once, memory is taken as the timeline grows.
- */
-GPTOSS_API gptoss_status gptoss_sequence_open(const gptoss_model *model, uint32_t context,
-                                              uint32_t chunk, gptoss_sequence **out,
-                                              gptoss_error *error);
+/* One timeline of tokens with its keys and values. Address space is reserved at once, memory is
+ * taken as the timeline grows. `options` may be NULL. */
+GPTOSS_API gptoss_status gptoss_sequence_open(const gptoss_model *model,
+                                              const gptoss_sequence_options *options,
+                                              gptoss_sequence **out, gptoss_error *error);
 GPTOSS_API void gptoss_sequence_close(gptoss_sequence *sequence);
 
 GPTOSS_API uint32_t gptoss_sequence_length(const gptoss_sequence *sequence);

@@ -2,24 +2,24 @@
 
 #include <stdlib.h>
 
-gptoss_status gptoss_sequence_open(const gptoss_model *model, uint32_t context, uint32_t chunk,
-                                   gptoss_sequence **out, gptoss_error *error)
+gptoss_status gptoss_sequence_open(const gptoss_model *model,
+                                   const gptoss_sequence_options *options, gptoss_sequence **out,
+                                   gptoss_error *error)
 {
     const gptoss_config *config = gptoss_model_config(model);
+    gptoss_sequence_options wanted = kv_cache_options(config, options);
     *out = NULL;
-    context = context == 0 ? config->context : context;
-    chunk = chunk == 0 ? GPTOSS_DEFAULT_CHUNK : chunk;
-    if (context > config->context)
+    if (wanted.context > config->context)
         return fail(error, GPTOSS_LIMIT, "context %u: the model is made for at most %u positions",
-                    context, config->context);
-    if (chunk > GPTOSS_MAX_CHUNK)
-        return fail(error, GPTOSS_LIMIT, "a chunk of %u rows: expected at most %d", chunk,
+                    wanted.context, config->context);
+    if (wanted.chunk > GPTOSS_MAX_CHUNK)
+        return fail(error, GPTOSS_LIMIT, "a chunk of %u rows: expected at most %d", wanted.chunk,
                     GPTOSS_MAX_CHUNK);
     gptoss_sequence *sequence = calloc(1, sizeof *sequence);
     if (sequence == NULL)
         return fail_memory(error, "a sequence", sizeof *sequence);
     sequence->model = model;
-    gptoss_status status = kv_cache_init(&sequence->cache, config, context, chunk, error);
+    gptoss_status status = kv_cache_init(&sequence->cache, config, wanted, error);
     if (status != GPTOSS_OK) {
         free(sequence);
         return status;

@@ -6,11 +6,11 @@
 #include "kernel/kernel.h"
 
 /* Slots of one layer's ring; never more than the context needs. */
-static uint64_t layer_slots(const gptoss_config *config, uint32_t layer, uint32_t context,
-                            uint32_t chunk)
+static uint64_t layer_slots(const gptoss_config *config, uint32_t layer,
+                            gptoss_sequence_options options)
 {
-    uint64_t slots = context;
-    uint64_t ring = (uint64_t)config->window - 1 + chunk;
+    uint64_t slots = options.context;
+    uint64_t ring = (uint64_t)config->window - 1 + options.chunk;
     if (config->sliding[layer] && ring < slots)
         slots = ring;
     return (slots + KERNEL_ATTEND_KEYS - 1) / KERNEL_ATTEND_KEYS * KERNEL_ATTEND_KEYS;
@@ -21,19 +21,30 @@ static uint64_t slot_floats(const gptoss_config *config)
     return (uint64_t)config->kv_heads * config->head_dim;
 }
 
-uint64_t kv_cache_bytes(const gptoss_config *config, uint32_t context, uint32_t chunk)
+gptoss_sequence_options kv_cache_options(const gptoss_config *config,
+                                         const gptoss_sequence_options *options)
+{
+    gptoss_sequence_options full = {0};
+    if (options != NULL)
+        full = *options;
+    full.context = full.context == 0 ? config->context : full.context;
+    full.chunk = full.chunk == 0 ? GPTOSS_DEFAULT_CHUNK : full.chunk;
+    return full;
+}
+
+uint64_t kv_cache_bytes(const gptoss_config *config, gptoss_sequence_options options)
 {
     uint64_t slots = 0;
     for (uint32_t layer = 0; layer < config->layers; layer++)
-        slots += layer_slots(config, layer, context, chunk);
+        slots += layer_slots(config, layer, options);
     return slots * slot_floats(config) * 2 * sizeof(float);
 }
 
-gptoss_status kv_cache_init(kv_cache *out, const gptoss_config *config, uint32_t context,
-                            uint32_t chunk, gptoss_error *error)
+gptoss_status kv_cache_init(kv_cache *out, const gptoss_config *config,
+                            gptoss_sequence_options options, gptoss_error *error)
 {
-    *out = (kv_cache){.context = context, .chunk = chunk, .layers = config->layers};
-    uint64_t bytes = kv_cache_bytes(config, context, chunk);
+    *out = (kv_cache){.context = options.context, .chunk = options.chunk, .layers = config->layers};
+    uint64_t bytes = kv_cache_bytes(config, options);
     out->views = calloc(config->layers, sizeof *out->views);
     if (out->views == NULL)
         return fail_memory(error, "the cache's directory", config->layers * sizeof *out->views);
@@ -47,7 +58,7 @@ gptoss_status kv_cache_init(kv_cache *out, const gptoss_config *config, uint32_t
     out->bytes = bytes;
     float *next = out->memory;
     for (uint32_t layer = 0; layer < config->layers; layer++) {
-        uint64_t slots = layer_slots(config, layer, context, chunk);
+        uint64_t slots = layer_slots(config, layer, options);
         uint64_t floats = slots * slot_floats(config);
         out->views[layer] = (kv_view){.keys = next, .values = next + floats, .slots = slots};
         next += 2 * floats;

@@ -21,12 +21,16 @@ typedef struct kv_cache {
     size_t bytes;   /* reserved */
 } kv_cache;
 
+/* The options with defaults in place of zeros; all of them when `options` is NULL. */
+gptoss_sequence_options kv_cache_options(const gptoss_config *config,
+                                         const gptoss_sequence_options *options);
+
 /* Bytes of the cache when it is full. */
-uint64_t kv_cache_bytes(const gptoss_config *config, uint32_t context, uint32_t chunk);
+uint64_t kv_cache_bytes(const gptoss_config *config, gptoss_sequence_options options);
 
 /* Reserves the whole cache; its memory is taken as it fills. */
-gptoss_status kv_cache_init(kv_cache *out, const gptoss_config *config, uint32_t context,
-                            uint32_t chunk, gptoss_error *error);
+gptoss_status kv_cache_init(kv_cache *out, const gptoss_config *config,
+                            gptoss_sequence_options options, gptoss_error *error);
 
 /* Accepts a zeroed object. */
 void kv_cache_free(kv_cache *cache);

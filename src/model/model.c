@@ -130,12 +130,13 @@ gptoss_status gptoss_model_file_sha256(const gptoss_model *model, size_t index,
                       digest, error);
 }
 
-void gptoss_model_forecast(const gptoss_model *model, uint32_t context, uint32_t chunk,
+void gptoss_model_forecast(const gptoss_model *model, const gptoss_sequence_options *options,
                            gptoss_memory *out)
 {
+    gptoss_sequence_options wanted = kv_cache_options(&model->config, options);
     *out = (gptoss_memory){
-        .cache = kv_cache_bytes(&model->config, context, chunk),
-        .scratch = workspace_bytes(&model->config, chunk, cpu_cores(), 1),
+        .cache = kv_cache_bytes(&model->config, wanted),
+        .scratch = workspace_bytes(&model->config, wanted.chunk, cpu_cores(), 1),
         .available = memory_available(),
         .machine = memory_machine(),
     };

@@ -160,10 +160,11 @@ static gptoss_status run_without_logits(dump *d, gptoss_sequence *sequence)
 
 static gptoss_status run(dump *d)
 {
+    gptoss_sequence_options wanted = {.context = (uint32_t)d->needed,
+                                      .chunk = gptoss_executor_chunk(d->executor)};
     gptoss_sequence *sequence = NULL;
     gptoss_status status =
-        gptoss_sequence_open(gptoss_executor_model(d->executor), (uint32_t)d->needed,
-                             gptoss_executor_chunk(d->executor), &sequence, d->error);
+        gptoss_sequence_open(gptoss_executor_model(d->executor), &wanted, &sequence, d->error);
     if (status != GPTOSS_OK)
         return status;
     gptoss_executor_tap(d->executor, write_stage, d);

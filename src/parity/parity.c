@@ -264,14 +264,15 @@ static gptoss_status run_passes(replay *p, gptoss_sequence *sequence, gptoss_err
 static gptoss_status replay_tokens(replay *p, gptoss_error *error)
 {
     size_t chunk = gptoss_executor_chunk(p->executor);
+    gptoss_sequence_options wanted = {.context = (uint32_t)p->reference->tokens,
+                                      .chunk = (uint32_t)chunk};
     gptoss_sequence *sequence = NULL;
     p->rows = calloc(chunk, sizeof *p->rows);
     p->experts = calloc(chunk * p->config->experts_per_token, sizeof *p->experts);
-    gptoss_status status = p->rows == NULL || p->experts == NULL
-                               ? fail_memory(error, "a batch", chunk * sizeof *p->rows)
-                               : gptoss_sequence_open(gptoss_executor_model(p->executor),
-                                                      (uint32_t)p->reference->tokens,
-                                                      (uint32_t)chunk, &sequence, error);
+    gptoss_status status =
+        p->rows == NULL || p->experts == NULL
+            ? fail_memory(error, "a batch", chunk * sizeof *p->rows)
+            : gptoss_sequence_open(gptoss_executor_model(p->executor), &wanted, &sequence, error);
     if (status == GPTOSS_OK)
         status = run_passes(p, sequence, error);
     if (status == GPTOSS_OK && p->progress != NULL)

@@ -68,7 +68,8 @@ static void run(const gptoss_model *model)
     uint32_t context = config->context < 16 ? config->context : 16;
     gptoss_status status = gptoss_executor_open(model, &options, &executor, &error);
     if (status == GPTOSS_OK)
-        status = gptoss_sequence_open(model, context, 4, &sequence, &error);
+        status = gptoss_sequence_open(
+            model, &(gptoss_sequence_options){.context = context, .chunk = 4}, &sequence, &error);
     uint32_t tokens[16];
     for (uint32_t i = 0; i < context; i++)
         tokens[i] = i % config->vocab;
@@ -90,7 +91,7 @@ static void use(const gptoss_model *model)
     gptoss_model_describe(model, &info);
     FUZZ_CHECK(info.bytes_tensors <= info.bytes_files);
     FUZZ_CHECK(info.parameters_active <= info.parameters_total);
-    gptoss_model_forecast(model, 0, 0, &memory);
+    gptoss_model_forecast(model, NULL, &memory);
     for (size_t i = 0; i < gptoss_model_tensor_count(model); i++) {
         gptoss_tensor_info tensor;
         gptoss_model_tensor(model, i, &tensor);

@@ -34,7 +34,8 @@ static bool session_open(session *s)
     if (status == GPTOSS_OK)
         status = gptoss_executor_open(s->model, NULL, &s->executor, &error);
     if (status == GPTOSS_OK)
-        status = gptoss_sequence_open(s->model, 0, CHUNK, &s->sequence, &error);
+        status = gptoss_sequence_open(s->model, &(gptoss_sequence_options){.chunk = CHUNK},
+                                      &s->sequence, &error);
     CHECK(status == GPTOSS_OK, "%s", error.message);
     return status == GPTOSS_OK;
 }

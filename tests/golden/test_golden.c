@@ -127,7 +127,9 @@ static bool run(const gptoss_model *model, const truth *t, uint32_t chunk, uint3
     o->logits = calloc(t->count * o->config.vocab, sizeof *o->logits);
     gptoss_status status = gptoss_executor_open(model, &options, &executor, &error);
     if (status == GPTOSS_OK)
-        status = gptoss_sequence_open(model, (uint32_t)t->count, chunk, &sequence, &error);
+        status = gptoss_sequence_open(
+            model, &(gptoss_sequence_options){.context = (uint32_t)t->count, .chunk = chunk},
+            &sequence, &error);
     if (status == GPTOSS_OK) {
         gptoss_executor_tap(executor, keep_hidden, o);
         status = feed(executor, sequence, t, chunk, o, &error);

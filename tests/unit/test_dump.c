@@ -177,7 +177,10 @@ static void check_values(const opened_dump *dump, gptoss_numerics numerics)
     gptoss_row rows[TOKENS];
     size_t values = 0;
     CHECK(gptoss_executor_open(model, &options, &executor, NULL) == GPTOSS_OK, "executor");
-    CHECK(gptoss_sequence_open(model, TOKENS, TOKENS, &sequence, NULL) == GPTOSS_OK, "sequence");
+    CHECK(gptoss_sequence_open(model,
+                               &(gptoss_sequence_options){.context = TOKENS, .chunk = TOKENS},
+                               &sequence, NULL) == GPTOSS_OK,
+          "sequence");
     for (uint32_t i = 0; i < TOKENS; i++)
         rows[i] = (gptoss_row){sequence, i, tokens[i], true};
     gptoss_executor_tap(executor, watch, &w);

@@ -32,7 +32,10 @@ static gptoss_executor *open_executor(uint32_t threads, uint32_t chunk)
 static gptoss_sequence *open_sequence(uint32_t context, uint32_t chunk)
 {
     gptoss_sequence *sequence = NULL;
-    CHECK(gptoss_sequence_open(model, context, chunk, &sequence, NULL) == GPTOSS_OK, "sequence");
+    CHECK(gptoss_sequence_open(model,
+                               &(gptoss_sequence_options){.context = context, .chunk = chunk},
+                               &sequence, NULL) == GPTOSS_OK,
+          "sequence");
     return sequence;
 }
 
@@ -174,10 +177,12 @@ static void check_refusals(void)
 
     gptoss_sequence *too_long = NULL;
     uint32_t context = gptoss_model_config(model)->context;
-    CHECK(gptoss_sequence_open(model, context + 1, 0, &too_long, &error) == GPTOSS_LIMIT &&
+    CHECK(gptoss_sequence_open(model, &(gptoss_sequence_options){.context = context + 1}, &too_long,
+                               &error) == GPTOSS_LIMIT &&
               too_long == NULL,
           "a context beyond the model's");
-    CHECK(gptoss_sequence_open(model, 0, GPTOSS_MAX_CHUNK + 1, &too_long, &error) == GPTOSS_LIMIT,
+    CHECK(gptoss_sequence_open(model, &(gptoss_sequence_options){.chunk = GPTOSS_MAX_CHUNK + 1},
+                               &too_long, &error) == GPTOSS_LIMIT,
           "a chunk beyond the bound");
     const gptoss_executor_options wrong[] = {{.threads = 1, .chunk = GPTOSS_MAX_CHUNK + 1},
                                              {.threads = 100000}};

@@ -47,7 +47,8 @@ static gptoss_status use_model(gptoss_error *error)
     gptoss_status status = gptoss_model_open(MODEL, &model, error);
     CHECK((status == GPTOSS_OK) == (model != NULL), "status %d", status);
     if (status == GPTOSS_OK)
-        status = gptoss_sequence_open(model, 64, 16, &sequence, error);
+        status = gptoss_sequence_open(model, &(gptoss_sequence_options){.context = 64, .chunk = 16},
+                                      &sequence, error);
     gptoss_sequence_close(sequence);
     gptoss_model_close(model);
     return status;

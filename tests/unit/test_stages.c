@@ -190,7 +190,10 @@ static float *run_tokens(options how, record *to, bool tapped)
     run r = {.how = how, .to = to};
     r.logits = calloc((size_t)LENGTH * config->vocab, sizeof *r.logits);
     CHECK(gptoss_executor_open(model, &open, &executor, &error) == GPTOSS_OK, "%s", error.message);
-    CHECK(gptoss_sequence_open(model, LENGTH, how.chunk, &sequence, NULL) == GPTOSS_OK, "sequence");
+    CHECK(gptoss_sequence_open(model,
+                               &(gptoss_sequence_options){.context = LENGTH, .chunk = how.chunk},
+                               &sequence, NULL) == GPTOSS_OK,
+          "sequence");
     gptoss_executor_tap(executor, tapped ? tap : NULL, &r);
     for (r.begin = 0; r.begin < LENGTH; r.begin += r.rows) {
         gptoss_row rows[LENGTH];

@@ -48,7 +48,8 @@ static int look(inspection *of)
                              "--ctx-size: the model is made for at most %u positions, found %u",
                              of->config->context, of->context);
     gptoss_model_describe(of->model, &of->info);
-    gptoss_model_forecast(of->model, of->context, session_chunk(of->given), &of->memory);
+    gptoss_sequence_options sequence = session_sequence(of->given, of->context);
+    gptoss_model_forecast(of->model, &sequence, &of->memory);
     console_catch_interrupt();
     int status = of->given->sha256 ? digest_files(of) : EXIT_GOOD;
     if (status == EXIT_GOOD && of->given->check)

@@ -70,6 +70,11 @@ static gptoss_precision precision_asked(const options *given)
     return precision;
 }
 
+gptoss_sequence_options session_sequence(const options *given, uint32_t context)
+{
+    return (gptoss_sequence_options){.context = context, .chunk = session_chunk(given)};
+}
+
 int session_open_executor(session *of, const options *given, gptoss_numerics numerics)
 {
     gptoss_executor_options wanted = {.threads = (uint32_t)given->threads,
@@ -111,15 +116,16 @@ static uint64_t working_bytes(const gptoss_memory *memory)
 }
 
 /* The largest context up to `most` whose cache and work space take at most `bytes`; 0: none. */
-static uint32_t largest_context(const gptoss_model *model, uint32_t most, uint32_t chunk,
+static uint32_t largest_context(const gptoss_model *model, const options *given, uint32_t most,
                                 uint64_t bytes)
 {
     uint32_t fits = 0;
     uint32_t too_large = most + 1;
     while (too_large - fits > 1) {
         uint32_t middle = fits + (too_large - fits) / 2;
+        gptoss_sequence_options wanted = session_sequence(given, middle);
         gptoss_memory memory;
-        gptoss_model_forecast(model, middle, chunk, &memory);
+        gptoss_model_forecast(model, &wanted, &memory);
         if (working_bytes(&memory) <= bytes)
             fits = middle;
         else
@@ -167,10 +173,10 @@ static int context_asked(const options *given, const gptoss_config *config, uint
 /* What fits when -c does not say how much it should be. */
 static uint32_t context_possible(const session *of, const options *given, uint32_t wanted)
 {
+    gptoss_sequence_options sequence = session_sequence(given, wanted);
     gptoss_memory memory;
-    gptoss_model_forecast(of->model, wanted, session_chunk(given), &memory);
-    uint32_t fits =
-        largest_context(of->model, wanted, session_chunk(given), memory_beside_weights(&memory));
+    gptoss_model_forecast(of->model, &sequence, &memory);
+    uint32_t fits = largest_context(of->model, given, wanted, memory_beside_weights(&memory));
     if (fits < wanted && fits > 0) {
         char available[CONSOLE_NUMBER];
         console_note("context reduced from %u to %u tokens: %s of memory is available", wanted,
@@ -208,15 +214,15 @@ int session_open_sequence(session *of, const options *given, uint64_t prompt, ui
                      context);
         return EXIT_FAILED;
     }
+    gptoss_sequence_options sequence = session_sequence(given, context);
     gptoss_memory memory;
-    gptoss_model_forecast(of->model, context, session_chunk(given), &memory);
+    gptoss_model_forecast(of->model, &sequence, &memory);
     status = check_memory(&memory, context);
     if (status != EXIT_GOOD)
         return status;
     note_memory(given, &memory, context);
     gptoss_error error;
-    if (gptoss_sequence_open(of->model, context, session_chunk(given), &of->sequence, &error) !=
-        GPTOSS_OK)
+    if (gptoss_sequence_open(of->model, &sequence, &of->sequence, &error) != GPTOSS_OK)
         return console_error(&error);
     return EXIT_GOOD;
 }
