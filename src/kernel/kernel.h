@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "base/cpu.h"
+#include "kernel/fixed.h"
 
 /* Weight rows that dot_panel works on at once; panels are best multiples of it. */
 #define KERNEL_PANEL_ROWS 4
@@ -94,6 +95,7 @@ typedef struct kernel_table {
     kernel_swiglu_fn swiglu;
     kernel_axpy_fn axpy;
     kernel_exp_fn exp;
+    fixed_table fixed; /* MXFP4 weights with fixed-point activations */
 } kernel_table;
 
 /* The table for a processor: plain C in every slot, then over it each overlay whose instructions

@@ -5,6 +5,7 @@
 void kernel_table_init(kernel_table *table, cpu_features has)
 {
     kernel_overlay_plain(table);
+    fixed_overlay_plain(&table->fixed);
 #if defined(GPTOSS_X86_KERNELS)
     if (has.avx2)
         kernel_overlay_avx2(table);

@@ -66,5 +66,7 @@ double now(void);
 /* One file per family of kernels. */
 void check_float(const subject *s);
 void bench_float(const kernel_table *table);
+void check_fixed(const subject *s);
+void bench_fixed(const kernel_table *table);
 
 #endif

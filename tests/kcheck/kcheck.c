@@ -28,8 +28,10 @@ int main(int argc, char **argv)
         if (bench) {
             printf("%s\n", s.level);
             bench_float(&table);
+            bench_fixed(&table);
         } else {
             check_float(&s);
+            check_fixed(&s);
         }
     }
     if (!bench)
