@@ -54,6 +54,9 @@ typedef enum flag_id {
     FLAG_NUMERICS,
     FLAG_PRECISION,
     FLAG_CPU,
+    FLAG_MLOCK,
+    FLAG_PACK,
+    FLAG_SKETCH,
     FLAG_CONTEXT,
     FLAG_STRIDE,
     FLAG_THREADS,
@@ -86,7 +89,9 @@ typedef struct options {
     const char *html;
     const char *numerics; /* NULL: the command's choice */
     const char *precision;
-    const char *cpu; /* NULL: GPTOSS_CPU, else all that the processor has */
+    const char *pack;   /* "on" or "off"; NULL: the command has no such flag, */
+    const char *sketch; /* likewise */
+    const char *cpu;    /* NULL: GPTOSS_CPU, else all that the processor has */
     const char *stops[MAX_STOP_TEXTS];
     size_t stop_count;
     int64_t predict; /* -1: no limit */
@@ -112,6 +117,7 @@ typedef struct options {
     bool check;
     bool sha256;
     bool isolated;
+    bool mlock;
     bool verbose;
     bool man;
     bool help;

@@ -153,6 +153,15 @@ static const flag flag_table[] = {
      "plain|avx2|avx512|avx512-vnni|avx512-bf16", NULL,
      "The most instructions that are used, which goes before the environment variable GPTOSS_CPU "
      "(default: all that the processor has)."},
+    {FLAG_MLOCK, ON_RUNS, "mlock", NULL, 0, GROUP_RUN, VALUE_NONE, AT(mlock), 0, 0, NULL, NULL,
+     "Keep the weights in memory: the system may not drop them to make room."},
+    {FLAG_PACK, ON_RUNS, "pack", NULL, 0, GROUP_RUN, VALUE_CHOICE, AT(pack), 0, 0, "on|off", "off",
+     "Pack BF16 weights without loss before the first token: more speed and less memory for some "
+     "seconds at the start. The results do not depend on it."},
+    {FLAG_SKETCH, ON(GENERATE), "sketch", NULL, 0, GROUP_RUN, VALUE_CHOICE, AT(sketch), 0, 0,
+     "on|off", "off",
+     "Make a sketch of the unembedding before the first token, so that fewer of its rows are read. "
+     "The results do not depend on it."},
     {FLAG_CHUNK, ON_RUNS | ON(INSPECT), "chunk", "batch-size", 'b', GROUP_RUN, VALUE_INTEGER,
      AT(chunk), 0, 65536, "N", "0",
      "Most tokens of the prompt in one forward pass; 0 is the default of 256. The results do not "

@@ -103,21 +103,48 @@ int console_error(const gptoss_error *error)
     return error->status == GPTOSS_USAGE ? EXIT_USAGE : EXIT_FAILED;
 }
 
-bool console_progress(void *user, const char *what, uint64_t done, uint64_t total)
+/* Whether a person is there to see progress that was not shown just now. */
+static bool progress_due(void)
 {
-    (void)user;
     static double shown_at;
     double now = console_seconds();
-    if (isatty(STDERR_FILENO) && now - shown_at >= 0.1) {
-        shown_at = now;
-        double percent = total > 0 ? 100.0 * (double)done / (double)total : 100.0;
-        fprintf(stderr, "\r\033[K%s: %.0f %%", what, percent);
+    if (!isatty(STDERR_FILENO) || now - shown_at < 0.1)
+        return false;
+    shown_at = now;
+    return true;
+}
+
+/* Goes on unless the key was pressed. */
+static bool after_progress(bool shown, bool ended)
+{
+    if (shown) {
         fflush(stderr);
         progress_shown = true;
     }
-    if (done >= total)
+    if (ended)
         clear_progress();
     return !console_interrupted();
+}
+
+bool console_progress(void *user, const char *what, uint64_t done, uint64_t total)
+{
+    (void)user;
+    bool due = progress_due();
+    double percent = total > 0 ? 100.0 * (double)done / (double)total : 100.0;
+    if (due)
+        fprintf(stderr, "\r\033[K%s: %.0f %%", what, percent);
+    return after_progress(due, done >= total);
+}
+
+bool console_progress_bytes(void *user, const char *what, uint64_t done, uint64_t total)
+{
+    (void)user;
+    bool due = progress_due();
+    double unit = (double)(1ULL << 30);
+    if (due)
+        fprintf(stderr, "\r\033[K%s %.1f of %.1f GiB", what, (double)done / unit,
+                (double)total / unit);
+    return after_progress(due, done >= total);
 }
 
 /* ---- the interrupt key ----------------------------------------------------------------------- */

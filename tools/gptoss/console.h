@@ -45,6 +45,9 @@ int console_error(const gptoss_error *error);
  */
 bool console_progress(void *user, const char *what, uint64_t done, uint64_t total);
 
+/* The same with bytes: "reading weights 3.2 of 12.8 GiB". */
+bool console_progress_bytes(void *user, const char *what, uint64_t done, uint64_t total);
+
 /* From now on the interrupt key ends the work cleanly, and pressed again, at once. */
 void console_catch_interrupt(void);
 bool console_interrupted(void);

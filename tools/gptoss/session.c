@@ -36,6 +36,27 @@ int session_open_model(session *of, const options *given)
     return EXIT_GOOD;
 }
 
+static bool is_on(const char *choice)
+{
+    return choice != NULL && strcmp(choice, "on") == 0;
+}
+
+int session_prepare_model(session *of, const options *given)
+{
+    gptoss_prepare_options wanted = {.read_ahead = true,
+                                     .lock = given->mlock,
+                                     .pack = is_on(given->pack),
+                                     .sketch = is_on(given->sketch),
+                                     .threads = (uint32_t)given->threads};
+    gptoss_error error;
+    double start = console_seconds();
+    console_catch_interrupt();
+    if (gptoss_model_prepare(of->model, &wanted, console_progress_bytes, NULL, &error) != GPTOSS_OK)
+        return console_error(&error);
+    console_verbose(given, "prepared the weights in %.3f s", console_seconds() - start);
+    return EXIT_GOOD;
+}
+
 int session_open_tokenizer(session *of, const options *given, bool required)
 {
     const char *path =
@@ -87,6 +108,9 @@ int session_open_executor(session *of, const options *given, gptoss_numerics num
                              "--precision: expected f32 with numerics %s, which round by "
                              "themselves, found %s",
                              gptoss_numerics_name(numerics), given->precision);
+    int status = session_prepare_model(of, given);
+    if (status != EXIT_GOOD)
+        return status;
     if (gptoss_executor_open(of->model, &wanted, &of->executor, &error) != GPTOSS_OK)
         return console_error(&error);
     console_verbose(given,

@@ -20,6 +20,9 @@ void session_close(session *of);
 /* Opens the checkpoint of -m, for computing with the instructions of --cpu. */
 int session_open_model(session *of, const options *given);
 
+/* Reads the weights ahead, locks, packs and sketches them, as was asked for. */
+int session_prepare_model(session *of, const options *given);
+
 /*
  * Opens the tokenizer of --tokenizer, or else the one beside or above the checkpoint. When
  * `required` is false, a checkpoint without one is fine.

@@ -1,0 +1,53 @@
+/* What is done to weights ahead of the first pass. */
+#include "base/cpu.h"
+#include "model/model.h"
+
+/* What the parts share. */
+typedef struct preparation {
+    gptoss_model *model;
+    uint32_t threads;
+    gptoss_progress_fn progress; /* or NULL */
+    void *user;
+    gptoss_error *error;
+} preparation;
+
+static gptoss_status read_ahead(const preparation *p)
+{
+    (void)p;
+    return GPTOSS_OK;
+}
+
+static gptoss_status lock(const preparation *p)
+{
+    return fail(p->error, GPTOSS_UNSUPPORTED, "locking weights in memory is not there yet");
+}
+
+static gptoss_status pack(const preparation *p)
+{
+    return fail(p->error, GPTOSS_UNSUPPORTED, "packing weights is not there yet");
+}
+
+static gptoss_status sketch(const preparation *p)
+{
+    return fail(p->error, GPTOSS_UNSUPPORTED, "sketching the unembedding is not there yet");
+}
+
+gptoss_status gptoss_model_prepare(gptoss_model *model, const gptoss_prepare_options *options,
+                                   gptoss_progress_fn progress, void *user, gptoss_error *error)
+{
+    preparation p = {.model = model,
+                     .threads = options->threads > 0 ? options->threads : cpu_cores(),
+                     .progress = progress,
+                     .user = user,
+                     .error = error};
+    gptoss_status status = GPTOSS_OK;
+    if (options->read_ahead)
+        status = read_ahead(&p);
+    if (status == GPTOSS_OK && options->pack)
+        status = pack(&p);
+    if (status == GPTOSS_OK && options->sketch)
+        status = sketch(&p);
+    if (status == GPTOSS_OK && options->lock) /* last: what the others replaced is not locked */
+        status = lock(&p);
+    return status;
+}
