@@ -20,6 +20,7 @@
 
 #include "base/cpu.h"
 #include "kernel/fixed.h"
+#include "kernel/sketch.h"
 
 /* Weight rows that dot_panel works on at once; panels are best multiples of it. */
 #define KERNEL_PANEL_ROWS 4
@@ -96,6 +97,7 @@ typedef struct kernel_table {
     kernel_axpy_fn axpy;
     kernel_exp_fn exp;
     fixed_table fixed; /* MXFP4 weights with fixed-point activations */
+    sketch_table sketch; /* coarse copies of matrices */
 } kernel_table;
 
 /* The table for a processor: plain C in every slot, then over it each overlay whose instructions

@@ -6,11 +6,18 @@ void kernel_table_init(kernel_table *table, cpu_features has)
 {
     kernel_overlay_plain(table);
     fixed_overlay_plain(&table->fixed);
+    sketch_overlay_plain(&table->sketch);
 #if defined(GPTOSS_X86_KERNELS)
-    if (has.avx2)
+    if (has.avx2) {
         kernel_overlay_avx2(table);
-    if (has.avx512)
+        sketch_overlay_avx2(&table->sketch);
+    }
+    if (has.avx512) {
         kernel_overlay_avx512(table);
+        sketch_overlay_avx512(&table->sketch);
+    }
+    if (has.vnni)
+        sketch_overlay_vnni(&table->sketch);
 #else
     (void)has;
 #endif

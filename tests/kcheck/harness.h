@@ -68,5 +68,7 @@ void check_float(const subject *s);
 void bench_float(const kernel_table *table);
 void check_fixed(const subject *s);
 void bench_fixed(const kernel_table *table);
+void check_sketch(const subject *s);
+void bench_sketch(const kernel_table *table);
 
 #endif

@@ -29,9 +29,11 @@ int main(int argc, char **argv)
             printf("%s\n", s.level);
             bench_float(&table);
             bench_fixed(&table);
+            bench_sketch(&table);
         } else {
             check_float(&s);
             check_fixed(&s);
+            check_sketch(&s);
         }
     }
     if (!bench)

@@ -1,0 +1,70 @@
+/*
+ * Kernels of the sketch: a coarse copy of a matrix whose products with a vector are known to lie
+ * within a bound of the exact ones, so that most rows need not be read to find the largest.
+ *
+ * A weight w of row r and group g (32 columns) is kept as a byte b, in two planes of nibbles:
+ *
+ *     w ~ scale_r * multiplier_rg * (b - 136),      b - 136 = 16 * (high - 8) + (low - 8)
+ *
+ *     plane  [rows, groups, 16]   byte j: column j of the group, and in its upper nibble 16 + j
+ *
+ * The high plane alone is a sketch too, with a larger residual. Integers are exact in any order:
+ * every kernel is EXACT.
+ */
+#ifndef KERNEL_SKETCH_H
+#define KERNEL_SKETCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define SKETCH_GROUP 32
+
+/* A digit's sum over the row, at most 255 * 8 * 128 per column, fits in 32 bits. */
+#define SKETCH_MAX_COLUMNS 8192
+
+/* What is known of one row besides its planes. */
+typedef struct sketch_row {
+    float scale;
+    float residual[2]; /* norm of what the high plane leaves, and of what both planes leave; not
+                          below the true one, infinity when the row is not sketched */
+    float norm;        /* not below the norm of the row nor that of either sketch of it */
+} sketch_row;
+
+/*
+ * A vector in digits of 8 bits: x_k ~ step * (256 * d1_k + d0_k). Beyond the columns they are zero.
+ *
+ *     digits [2: d1, d0][2 halves][groups, 16]   half h, group g, j: column 32 g + 16 h + j
+ *     sums   [2: d1, d0][groups]                 of the digits of a group
+ */
+typedef struct sketch_vector {
+    const int8_t *digits;
+    const int16_t *sums;
+    size_t groups;
+} sketch_vector;
+
+/*
+ * sums[r] = sum over g of multipliers[r, g] * sum over the group of (nibble - 8) * (256 d1 + d0).
+ * plane [rows, groups, 16], multipliers [rows, groups].
+ */
+typedef void (*kernel_sketch_product_fn)(const uint8_t *plane, const uint8_t *multipliers,
+                                         size_t rows, const sketch_vector *x, int64_t *sums);
+
+/*
+ * Sketches one row w [groups * 32], padded with zeros: high and low [groups, 16], multipliers
+ * [groups]. A row with a number that is not finite becomes zeros with infinite residuals.
+ */
+typedef void (*kernel_sketch_build_fn)(const float *w, size_t groups, uint8_t *high, uint8_t *low,
+                                       uint8_t *multipliers, sketch_row *row);
+
+typedef struct sketch_table {
+    kernel_sketch_product_fn product;
+    kernel_sketch_build_fn build;
+} sketch_table;
+
+/* The overlays, lowest level first. */
+void sketch_overlay_plain(sketch_table *table);
+void sketch_overlay_avx2(sketch_table *table);
+void sketch_overlay_avx512(sketch_table *table);
+void sketch_overlay_vnni(sketch_table *table);
+
+#endif

@@ -1,0 +1,214 @@
+/* The sketch: exact integer products, and residuals that are not below the true ones. */
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness.h"
+
+enum { HALF = SKETCH_GROUP / 2 };
+
+static const size_t group_counts[] = {1, 2, 3, 4, 5, 7, 8, 31, 32, 33, 90, 95, 256};
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+/* ---- products -------------------------------------------------------------------------------- */
+
+/* Random digits, or the extremes that a sum must hold, and their sums over groups. */
+static void fill_digits(int8_t *digits, int16_t *sums, size_t groups, int extreme)
+{
+    for (size_t i = 0; i < 4 * groups * HALF; i++)
+        digits[i] = extreme == 0 ? (int8_t)draw() : (int8_t)(extreme > 0 ? 127 : -128);
+    for (size_t d = 0; d < 2; d++) {
+        for (size_t g = 0; g < groups; g++) {
+            int sum = 0;
+            for (size_t j = 0; j < (size_t)SKETCH_GROUP; j++)
+                sum += digits[((2 * d + j / HALF) * groups + g) * HALF + j % HALF];
+            sums[d * groups + g] = (int16_t)sum;
+        }
+    }
+}
+
+/* What one row must give: column by column, in integers. */
+static int64_t exact_product(const uint8_t *codes, const uint8_t *multipliers, const int8_t *digits,
+                             size_t groups)
+{
+    int64_t sum = 0;
+    for (size_t k = 0; k < groups * SKETCH_GROUP; k++) {
+        size_t g = k / SKETCH_GROUP;
+        size_t half = k % SKETCH_GROUP / HALF;
+        size_t place = g * HALF + k % HALF;
+        int64_t x = 256 * (int64_t)digits[half * groups * HALF + place] +
+                    digits[(2 + half) * groups * HALF + place];
+        sum += multipliers[g] * ((codes[place] >> (4 * half) & 15) - 8) * x;
+    }
+    return sum;
+}
+
+static void check_product(const kernel_table *table, const char *level, size_t groups, size_t rows,
+                          int extreme)
+{
+    guarded plane = guard(rows * groups * HALF);
+    guarded multipliers = guard(rows * groups);
+    guarded digits = guard(4 * groups * HALF);
+    guarded sums = guard(2 * groups * sizeof(int16_t));
+    int64_t got[9];
+    uint8_t *codes = plane.end_aligned;
+    uint8_t *factors = multipliers.end_aligned;
+    fill_digits(digits.end_aligned, sums.end_aligned, groups, extreme);
+    fill_bytes(codes, rows * groups * HALF);
+    fill_bytes(factors, rows * groups);
+    if (extreme != 0) {
+        memset(codes, extreme > 0 ? 0 : 255, rows * groups * HALF);
+        memset(factors, 255, rows * groups);
+    }
+    sketch_vector x = {digits.end_aligned, sums.end_aligned, groups};
+    table->sketch.product(codes, factors, rows, &x, got);
+    for (size_t r = 0; r < rows; r++)
+        check(got[r] == exact_product(codes + r * groups * HALF, factors + r * groups,
+                                      digits.end_aligned, groups),
+              "sketch.product", level, "value", groups);
+    unguard(&plane);
+    unguard(&multipliers);
+    unguard(&digits);
+    unguard(&sums);
+}
+
+/* ---- building -------------------------------------------------------------------------------- */
+
+typedef enum row_kind {
+    ROW_NORMAL,
+    ROW_OUTLIER,
+    ROW_ZERO,
+    ROW_TINY,
+    ROW_DENORMAL,
+    ROW_LARGE,
+    ROW_SPARSE,
+    ROW_GRID,
+    ROW_NAN,
+    ROW_INFINITE,
+    ROW_KINDS
+} row_kind;
+
+static void fill_row(float *w, size_t n, row_kind kind)
+{
+    static const float sizes[ROW_KINDS] = {0.02F,   0.02F, 0.0F,  1e-25F, 1e-40F,
+                                           0x1p99F, 1.0F,  0.25F, 1.0F,   1.0F};
+    for (size_t i = 0; i < n; i++)
+        w[i] = normal() * sizes[kind];
+    size_t place = draw() % n;
+    for (size_t i = 0; i < n && kind == ROW_SPARSE; i++)
+        w[i] = draw() % 40 == 0 ? w[i] : 0.0F;
+    for (size_t i = 0; i < n && kind == ROW_GRID; i++)
+        w[i] = rintf(w[i] * 40.0F);
+    if (kind == ROW_OUTLIER)
+        w[place] = 3e4F;
+    if (kind == ROW_NAN)
+        w[place] = NAN;
+    if (kind == ROW_INFINITE)
+        w[place] = -INFINITY;
+}
+
+typedef struct built_row {
+    uint8_t high[256 * HALF];
+    uint8_t low[256 * HALF];
+    uint8_t multipliers[256];
+    sketch_row row;
+} built_row;
+
+static void build(const kernel_table *table, const float *w, size_t groups, built_row *to)
+{
+    memset(to, 0, sizeof *to);
+    table->sketch.build(w, groups, to->high, to->low, to->multipliers, &to->row);
+}
+
+/* The true norms, and that the stored ones lie on or above them, and closely. */
+static void check_bounds(const float *w, size_t groups, const built_row *built, const char *level)
+{
+    double squares[4] = {0.0, 0.0, 0.0, 0.0}; /* both planes' residual, high's, weight, sketches */
+    double largest_step = 0.0;
+    double sketch_square = 0.0;
+    for (size_t k = 0; k < groups * SKETCH_GROUP; k++) {
+        size_t g = k / SKETCH_GROUP;
+        unsigned shift = k % SKETCH_GROUP < HALF ? 0 : 4;
+        int high = (built->high[g * HALF + k % HALF] >> shift & 15) - 8;
+        int low = (built->low[g * HALF + k % HALF] >> shift & 15) - 8;
+        double step = (double)built->row.scale * built->multipliers[g];
+        double residual = w[k] - step * (16 * high + low);
+        double coarse = w[k] - step * 16 * high;
+        squares[1] += residual * residual;
+        squares[0] += coarse * coarse;
+        squares[2] += (double)w[k] * w[k];
+        squares[3] += step * (16 * high + low) * step * (16 * high + low);
+        sketch_square += step * 16 * high * step * 16 * high;
+        largest_step = step > largest_step ? step : largest_step;
+        check(fabs(residual) <= 0.501 * step || step == 0.0, "sketch.build", level, "step", groups);
+    }
+    double slack = 1e-3 * sqrt(squares[2]) + 1e-16;
+    for (size_t plane = 0; plane < 2; plane++)
+        check(built->row.residual[plane] >= sqrt(squares[plane]) &&
+                  built->row.residual[plane] <= sqrt(squares[plane]) * 1.001 + 1e-17,
+              "sketch.build", level, "residual", groups);
+    check(built->row.norm >= sqrt(squares[2]) && built->row.norm >= sqrt(squares[3]) &&
+              built->row.norm >= sqrt(sketch_square) &&
+              built->row.norm <= sqrt(squares[2]) + sqrt(squares[0]) + slack,
+          "sketch.build", level, "norm", groups);
+}
+
+static void check_build(const subject *s, size_t groups, row_kind kind)
+{
+    static built_row built[2];
+    size_t n = groups * SKETCH_GROUP;
+    guarded w = guard(n * sizeof(float));
+    fill_row(w.end_aligned, n, kind);
+    build(s->plain, w.end_aligned, groups, &built[0]);
+    if (s->other != NULL) {
+        build(s->other, w.end_aligned, groups, &built[1]);
+        check(memcmp(&built[0], &built[1], sizeof *built) == 0, "sketch.build", s->level, "bits",
+              groups);
+    } else if (kind >= ROW_NAN) {
+        check(isinf(built[0].row.residual[0]) && isinf(built[0].row.residual[1]) &&
+                  isinf(built[0].row.norm) && built[0].row.scale == 0.0F,
+              "sketch.build", s->level, "not finite", groups);
+    } else if (kind == ROW_LARGE) { /* squares beyond float */
+        check(isinf(built[0].row.norm), "sketch.build", s->level, "overflow", groups);
+    } else {
+        check_bounds(w.end_aligned, groups, &built[0], s->level);
+    }
+    unguard(&w);
+}
+
+void check_sketch(const subject *s)
+{
+    const kernel_table *table = s->other == NULL ? s->plain : s->other;
+    for (size_t g = 0; g < COUNT(group_counts); g++) {
+        for (size_t rows = 1; rows <= 9; rows += 4)
+            for (int extreme = -1; extreme <= 1; extreme++)
+                check_product(table, s->level, group_counts[g], rows, extreme);
+        for (row_kind kind = ROW_NORMAL; kind < ROW_KINDS; kind++)
+            for (int again = 0; again < 3; again++)
+                check_build(s, group_counts[g], kind);
+    }
+}
+
+void bench_sketch(const kernel_table *table)
+{
+    enum { GROUPS = 90, ROWS = 64, N = GROUPS * SKETCH_GROUP };
+    static uint8_t plane[ROWS * GROUPS * HALF];
+    static uint8_t low[ROWS * GROUPS * HALF];
+    static uint8_t multipliers[ROWS * GROUPS];
+    static int8_t digits[4 * GROUPS * HALF];
+    static int16_t sums[2 * GROUPS];
+    static float w[N];
+    static int64_t got[ROWS];
+    sketch_row row;
+    fill_bytes(plane, sizeof plane);
+    fill_bytes(multipliers, sizeof multipliers);
+    fill_digits(digits, sums, GROUPS, 0);
+    fill_normal(w, N);
+    sketch_vector x = {digits, sums, GROUPS};
+    BENCH("sketch.product", sizeof plane, "GB/s",
+          table->sketch.product(plane, multipliers, ROWS, &x, got));
+    BENCH("sketch.build", N, "G numbers/s",
+          table->sketch.build(w, GROUPS, plane, low, multipliers, &row));
+}
