@@ -1,7 +1,7 @@
 /* The sketch's kernels in plain C: what every other level must equal, bit for bit. */
 #include "kernel/sketch.h"
 
-#include "kernel/sketch_build.h"
+#include "kernel/sketch_build_body.h"
 
 static void product(const uint8_t *plane, const uint8_t *multipliers, size_t rows,
                     const sketch_vector *x, int64_t *sums)

@@ -3,7 +3,7 @@
 
 #include <immintrin.h>
 
-#include "kernel/sketch_build.h"
+#include "kernel/sketch_build_body.h"
 
 static inline __m256i load(const void *from)
 {

@@ -4,7 +4,7 @@
 #include <immintrin.h>
 #include <string.h>
 
-#include "kernel/sketch_build.h"
+#include "kernel/sketch_build_body.h"
 
 /* A pair's products are at most 2 * 2 * 15 * 128 and fit in 16 bits. */
 static inline __m512i digit(__m512i low, __m512i high, __m512i first, __m512i second,
@@ -16,7 +16,7 @@ static inline __m512i digit(__m512i low, __m512i high, __m512i first, __m512i se
     return _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, both));
 }
 
-#include "kernel/x86/sketch_wide.h"
+#include "kernel/x86/sketch_product_body.h"
 
 void sketch_overlay_avx512(sketch_table *table)
 {
