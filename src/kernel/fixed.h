@@ -148,5 +148,7 @@ typedef struct fixed_table {
 
 /* The overlays, lowest level first. */
 void fixed_overlay_plain(fixed_table *table);
+void fixed_overlay_avx512(fixed_table *table); /* F, BW, DQ, VL */
+void fixed_overlay_vnni(fixed_table *table);   /* VNNI besides */
 
 #endif

@@ -14,10 +14,13 @@ void kernel_table_init(kernel_table *table, cpu_features has)
     }
     if (has.avx512) {
         kernel_overlay_avx512(table);
+        fixed_overlay_avx512(&table->fixed);
         sketch_overlay_avx512(&table->sketch);
     }
-    if (has.vnni)
+    if (has.vnni) {
+        fixed_overlay_vnni(&table->fixed);
         sketch_overlay_vnni(&table->sketch);
+    }
 #else
     (void)has;
 #endif
