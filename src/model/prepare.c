@@ -1,6 +1,7 @@
 /* What is done to weights ahead of the first pass. */
 #include "base/cpu.h"
 #include "model/model.h"
+#include "model/read_ahead.h"
 
 /* What the parts share. */
 typedef struct preparation {
@@ -13,13 +14,12 @@ typedef struct preparation {
 
 static gptoss_status read_ahead(const preparation *p)
 {
-    (void)p;
-    return GPTOSS_OK;
+    return model_read_ahead(p->model, p->threads, p->progress, p->user, p->error);
 }
 
 static gptoss_status lock(const preparation *p)
 {
-    return fail(p->error, GPTOSS_UNSUPPORTED, "locking weights in memory is not there yet");
+    return model_lock(p->model, p->threads, p->progress, p->user, p->error);
 }
 
 static gptoss_status pack(const preparation *p)
