@@ -1,5 +1,6 @@
 #include "model/layer.h"
 
+#include "op/fixed.h"
 #include "op/torch_bf16.h"
 
 /* Queries, keys and values of the normed rows, the former two rotated, into w->qkv; the cache. */
@@ -69,11 +70,41 @@ static void route(const pass *p, const layer_weights *layer)
     pass_settle(p, GPTOSS_STAGE_ROUTING_WEIGHTS, w->route.weight, c->experts_per_token);
 }
 
-static void grouped_linear(const pass *p, const matrix_stack *stack, number_format bias_format,
-                           const uint8_t *bias, const float *x, float *y)
+/* Digits that a precision gives the inputs of MXFP4 weights. */
+static unsigned digits_of(gptoss_precision precision)
 {
-    (p->torch ? torch_grouped_linear : op_grouped_linear)(p->self, &p->space->route, stack,
-                                                          bias_format, bias, x, y, p->scratch);
+    switch (precision) {
+    case GPTOSS_PRECISION_F32:
+        break;
+    case GPTOSS_PRECISION_BF16:
+        return 2;
+    case GPTOSS_PRECISION_Q8:
+        return 1;
+    }
+    return 3;
+}
+
+/* y[place] = W x + bias, where x is [rows, columns], read by place or, when `by_source`, by the row
+ * of the place. MXFP4 weights take it in fixed point; others, and the torch code, in floats. */
+static void grouped_linear(const pass *p, const matrix_stack *stack, number_format bias_format,
+                           const uint8_t *bias, const float *x, bool by_source, float *y)
+{
+    workspace *w = p->space;
+    const routing *route = &w->route;
+    size_t columns = stack->first.columns;
+    if (stack->first.format == NUMBER_MXFP4 && !p->torch) {
+        fixed_rows rows = {w->prepared, by_source ? route->source : NULL, digits_of(p->precision)};
+        op_quantise(p->self, x, by_source ? p->rows : p->rows * route->top, columns, rows.digits,
+                    w->prepared);
+        op_fixed_grouped_linear(p->self, route, stack, bias_format, bias, rows, y, p->scratch);
+        return;
+    }
+    if (by_source) {
+        op_gather(p->self, route, x, columns, w->expert_in);
+        x = w->expert_in;
+    }
+    (p->torch ? torch_grouped_linear : op_grouped_linear)(p->self, route, stack, bias_format, bias,
+                                                          x, y, p->scratch);
 }
 
 void layer_experts(const pass *p, const layer_weights *layer)
@@ -85,15 +116,14 @@ void layer_experts(const pass *p, const layer_weights *layer)
                 p->alarm);
     pass_settle(p, GPTOSS_STAGE_MLP_NORM, w->normed, c->hidden);
     route(p, layer);
-    op_gather(p->self, &w->route, w->normed, c->hidden, w->expert_in);
-    grouped_linear(p, &layer->gate_up, layer->gate_up_bias_format, layer->gate_up_bias,
-                   w->expert_in, w->expert_h);
+    grouped_linear(p, &layer->gate_up, layer->gate_up_bias_format, layer->gate_up_bias, w->normed,
+                   true, w->expert_h);
     pass_settle(p, GPTOSS_STAGE_GATE_UP, w->expert_h, 2 * (size_t)c->intermediate);
     (p->torch ? torch_swiglu : op_swiglu)(p->self, w->expert_h, p->rows * c->experts_per_token,
                                           c->intermediate, c->swiglu_alpha, c->swiglu_limit,
                                           w->expert_z);
     pass_settle(p, GPTOSS_STAGE_ACTIVATED, w->expert_z, c->intermediate);
-    grouped_linear(p, &layer->down, layer->down_bias_format, layer->down_bias, w->expert_z,
+    grouped_linear(p, &layer->down, layer->down_bias_format, layer->down_bias, w->expert_z, false,
                    w->expert_out);
     pass_settle(p, GPTOSS_STAGE_EXPERT_OUT, w->expert_out, c->hidden);
     op_combine(p->self, &w->route, w->expert_out, c->hidden, w->block_out);

@@ -1,6 +1,7 @@
 #include "model/workspace.h"
 
 #include "base/memory.h"
+#include "op/fixed.h"
 
 /* Walks through the reserved memory; with a NULL start it only measures. */
 typedef struct carver {
@@ -30,7 +31,21 @@ static uint64_t scratch_floats(const gptoss_config *config)
     uint64_t panel = OP_PANEL_FLOATS(widest);
     uint64_t attention =
         OP_ATTENTION_FLOATS((uint64_t)config->heads / config->kv_heads, (uint64_t)config->head_dim);
-    return ((panel > attention ? panel : attention) + 15) / 16 * 16;
+    uint64_t most = op_fixed_bytes(widest) / sizeof(float);
+    most = panel > most ? panel : most;
+    return ((attention > most ? attention : most) + 15) / 16 * 16;
+}
+
+/* Bytes of the experts' inputs, which are floats by place or, for each of the two matrices in turn,
+ * prepared rows. */
+static uint64_t expert_in_bytes(const gptoss_config *config, uint64_t rows)
+{
+    uint64_t assignments = rows * config->experts_per_token;
+    uint64_t most = assignments * config->hidden * sizeof(float);
+    uint64_t gate_up = rows * fixed_row_bytes(config->hidden, FIXED_MAX_DIGITS);
+    uint64_t down = assignments * fixed_row_bytes(config->intermediate, FIXED_MAX_DIGITS);
+    most = gate_up > most ? gate_up : most;
+    return down > most ? down : most;
 }
 
 static uint64_t lay_out(workspace *w, const gptoss_config *config, uint64_t rows, uint32_t threads,
@@ -48,7 +63,8 @@ static uint64_t lay_out(workspace *w, const gptoss_config *config, uint64_t rows
     w->sink_mass = carve_floats(&c, rows, config->heads);
     w->block_out = carve_floats(&c, rows, config->hidden);
     w->router_logits = carve_floats(&c, rows, config->experts);
-    w->expert_in = carve_floats(&c, assignments, config->hidden);
+    w->prepared = carve(&c, expert_in_bytes(config, rows), 1);
+    w->expert_in = (float *)(void *)w->prepared;
     w->expert_h = carve_floats(&c, assignments, 2 * (uint64_t)config->intermediate);
     w->expert_z = carve_floats(&c, assignments, config->intermediate);
     w->expert_out = carve_floats(&c, assignments, config->hidden);

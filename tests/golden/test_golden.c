@@ -1,7 +1,8 @@
 /*
  * Runs the checkpoints of tests/golden and compares logits and hidden states with what transformers
  * and OpenAI's torch code made of them (tools/reference/golden.py wrote both), and our own results
- * with each other: chunks, threads and layouts must not change a bit.
+ * with each other: chunks and threads must not change a bit, nor layouts with the same weights;
+ * experts that are stored as plain numbers are multiplied in another way than MXFP4.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -228,6 +229,17 @@ static void check_layout(const golden_case *c, const char *layout, const truth *
     gptoss_model_close(model);
 }
 
+static void compare_layouts(const golden_case *c, const truth *t, const char *oracle,
+                            const outcome *outcomes)
+{
+    for (size_t i = 0; c->layouts[i]; i++) {
+        char what[128];
+        snprintf(what, sizeof what, "%s, %s, %s", c->name, c->layouts[i], oracle);
+        if (outcomes[i].logits)
+            compare_with_oracle(t, &outcomes[i], what);
+    }
+}
+
 static void check_case(const golden_case *c)
 {
     outcome outcomes[MOST_LAYOUTS] = {{0}};
@@ -236,15 +248,13 @@ static void check_case(const golden_case *c)
         return;
     for (size_t i = 0; c->layouts[i]; i++) {
         check_layout(c, c->layouts[i], &t, &outcomes[i]);
-        if (i > 0 && outcomes[0].logits && outcomes[i].logits)
+        if (i > 0 && strcmp(c->layouts[i], "hf") != 0 && outcomes[0].logits && outcomes[i].logits)
             compare_bits(&outcomes[0], &outcomes[i], c->layouts[i]);
     }
     truth_free(&t);
-    for (size_t i = 0; c->oracles[i] && outcomes[0].logits; i++) {
-        char what[128];
-        snprintf(what, sizeof what, "%s, %s", c->name, c->oracles[i]);
+    for (size_t i = 0; c->oracles[i]; i++) {
         if (truth_open(c->name, c->oracles[i], &t))
-            compare_with_oracle(&t, &outcomes[0], what);
+            compare_layouts(c, &t, c->oracles[i], outcomes);
         truth_free(&t);
     }
     for (size_t i = 0; i < MOST_LAYOUTS; i++)
