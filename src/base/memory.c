@@ -33,6 +33,11 @@ gptoss_status memory_reserve(size_t bytes, const char *what, void **out, gptoss_
     return GPTOSS_OK;
 }
 
+void memory_prefer_huge_pages(void *start, size_t bytes)
+{
+    madvise(start, bytes, MADV_HUGEPAGE);
+}
+
 void memory_release(void *start, size_t bytes)
 {
     if (start != NULL)

@@ -27,6 +27,9 @@ void *memory_allocate(size_t bytes);
  */
 gptoss_status memory_reserve(size_t bytes, const char *what, void **out, gptoss_error *error);
 
+/* Asks for large pages where the system has them to give; call it before the memory is touched. */
+void memory_prefer_huge_pages(void *start, size_t bytes);
+
 /* Accepts NULL. */
 void memory_release(void *start, size_t bytes);
 

@@ -20,6 +20,7 @@
 
 #include "base/cpu.h"
 #include "kernel/fixed.h"
+#include "kernel/probe.h"
 #include "kernel/sketch.h"
 
 /* Weight rows that dot_panel works on at once; panels are best multiples of it. */
@@ -98,6 +99,7 @@ typedef struct kernel_table {
     kernel_exp_fn exp;
     fixed_table fixed; /* MXFP4 weights with fixed-point activations */
     sketch_table sketch; /* coarse copies of matrices */
+    probe_table probe;   /* what the machine can do */
 } kernel_table;
 
 /* The table for a processor: plain C in every slot, then over it each overlay whose instructions

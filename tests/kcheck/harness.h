@@ -70,5 +70,7 @@ void check_fixed(const subject *s);
 void bench_fixed(const kernel_table *table);
 void check_sketch(const subject *s);
 void bench_sketch(const kernel_table *table);
+void check_probe(const subject *s);
+void bench_probe(const kernel_table *table);
 
 #endif

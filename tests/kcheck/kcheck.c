@@ -30,10 +30,12 @@ int main(int argc, char **argv)
             bench_float(&table);
             bench_fixed(&table);
             bench_sketch(&table);
+            bench_probe(&table);
         } else {
             check_float(&s);
             check_fixed(&s);
             check_sketch(&s);
+            check_probe(&s);
         }
     }
     if (!bench)

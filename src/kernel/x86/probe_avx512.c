@@ -1,0 +1,43 @@
+/* The probes with AVX-512. */
+#include <immintrin.h>
+
+#include "kernel/probe.h"
+
+static uint64_t read_words(const uint8_t *data, size_t bytes)
+{
+    __m512i sums[8];
+    for (size_t i = 0; i < 8; i++)
+        sums[i] = _mm512_setzero_si512();
+    for (size_t at = 0; at < bytes; at += sizeof sums) {
+#pragma GCC unroll 8
+        for (size_t i = 0; i < 8; i++)
+            sums[i] = _mm512_add_epi64(sums[i], _mm512_loadu_si512(data + at + 64 * i));
+    }
+    for (size_t i = 1; i < 8; i++)
+        sums[0] = _mm512_add_epi64(sums[0], sums[i]);
+    return (uint64_t)_mm512_reduce_add_epi64(sums[0]);
+}
+
+static void multiply_add(size_t rounds, float *x)
+{
+    enum { CHAINS = PROBE_FLOATS / 16 };
+    const __m512 half = _mm512_set1_ps(0.5F);
+    const __m512 one = _mm512_set1_ps(1.0F);
+    __m512 chains[CHAINS];
+#pragma GCC unroll 12
+    for (size_t i = 0; i < CHAINS; i++)
+        chains[i] = _mm512_loadu_ps(x + 16 * i);
+    for (size_t round = 0; round < rounds; round++) {
+#pragma GCC unroll 12
+        for (size_t i = 0; i < CHAINS; i++)
+            chains[i] = _mm512_fmadd_ps(chains[i], half, one);
+    }
+#pragma GCC unroll 12
+    for (size_t i = 0; i < CHAINS; i++)
+        _mm512_storeu_ps(x + 16 * i, chains[i]);
+}
+
+void probe_overlay_avx512(probe_table *table)
+{
+    *table = (probe_table){read_words, multiply_add};
+}
