@@ -135,9 +135,24 @@ GPTOSS_API gptoss_status gptoss_model_open(const char *path, gptoss_model **out,
                                            gptoss_error *error);
 GPTOSS_API void gptoss_model_close(gptoss_model *model);
 
+/* The configuration of a published model: "20b" or "120b". Returns false for other names. */
+GPTOSS_API bool gptoss_config_published(const char *name, gptoss_config *out);
+
+/*
+ * Makes a model of that configuration with random MXFP4 experts and BF16 matrices: activations of
+ * unit scale, balanced routing, no two experts alike; the same seed gives the same weights. They
+ * are made on `threads` threads (0: the physical cores) and live in memory, which is refused
+ * beforehand when there is too little (GPTOSS_MEMORY). `progress` may be NULL. Good for measuring
+ * speed without a checkpoint; what it says makes no sense.
+ */
+GPTOSS_API gptoss_status gptoss_model_open_synthetic(const gptoss_config *config, uint64_t seed,
+                                                     uint32_t threads, gptoss_progress_fn progress,
+                                                     void *user, gptoss_model **out,
+                                                     gptoss_error *error);
+
 GPTOSS_API const gptoss_config *gptoss_model_config(const gptoss_model *model);
 
-/* The directory the checkpoint was found in. Lives as long as the model. */
+/* The directory the checkpoint was found in, "synthetic" for none. Lives as long as the model. */
 GPTOSS_API const char *gptoss_model_directory(const gptoss_model *model);
 
 /* What inspect prints. Counts are of parameters, sizes are bytes of tensor data. */
@@ -214,7 +229,8 @@ GPTOSS_API gptoss_status gptoss_model_prepare(gptoss_model *model,
 
 /* Bytes a run needs and what the machine (or its cgroup) has. */
 typedef struct gptoss_memory {
-    uint64_t weights;   /* mapped from files; can be dropped and read again, at a price */
+    uint64_t weights;   /* mapped from files; can be dropped and read again, at a price; 0 of a
+                           synthetic model, which has taken its memory */
     uint64_t cache;     /* keys and values of one sequence, filled to `context` */
     uint64_t scratch;   /* the executor's work space, logits included */
     uint64_t available; /* memory that can still be taken without swapping */
@@ -354,8 +370,17 @@ GPTOSS_API void gptoss_sequence_close(gptoss_sequence *sequence);
 GPTOSS_API uint32_t gptoss_sequence_length(const gptoss_sequence *sequence);
 GPTOSS_API uint32_t gptoss_sequence_context(const gptoss_sequence *sequence);
 
-/* Forgets every token. */
+/* Forgets every token and gives their memory back. */
 GPTOSS_API void gptoss_sequence_clear(gptoss_sequence *sequence);
+
+/*
+ * Forgets the tokens from position `length` on, so that the timeline can go on differently there.
+ * Sliding layers keep the last window and chunk of positions only: going back by up to `chunk`
+ * positions from the furthest that was ever fed is always possible, and so is going back to 0;
+ * further back may be refused (GPTOSS_LIMIT), and then nothing has changed.
+ */
+GPTOSS_API gptoss_status gptoss_sequence_rewind(gptoss_sequence *sequence, uint32_t length,
+                                                gptoss_error *error);
 
 /* One token at one place of one sequence. */
 typedef struct gptoss_row {
@@ -386,6 +411,41 @@ GPTOSS_API gptoss_status gptoss_executor_feed(gptoss_executor *executor, gptoss_
                                               const uint32_t *tokens, size_t count,
                                               gptoss_progress_fn progress, void *user,
                                               const float **logits, gptoss_error *error);
+
+/*
+ * What an executor's passes have read and computed since it was opened. Bytes are of memory that
+ * differs within a pass: a weight counts once for each pass that needs it, whatever the number of
+ * rows, an expert only when it was chosen. Operations are those of matrix products and attention,
+ * two for each multiply-add.
+ */
+typedef struct gptoss_statistics {
+    uint64_t passes;
+    uint64_t rows;
+    uint64_t logit_rows;
+    uint64_t experts;           /* read, over passes and layers */
+    uint64_t bytes_dense;       /* attention, router, norms, rows of the embedding */
+    uint64_t bytes_experts;     /* with scales and biases */
+    uint64_t bytes_unembedding; /* what was read of it, or of what stands for it */
+    uint64_t bytes_cache;       /* keys and values */
+    uint64_t flops_dense;       /* attention's projections and the router */
+    uint64_t flops_experts;
+    uint64_t flops_attention; /* with keys and values */
+    uint64_t flops_unembedding;
+} gptoss_statistics;
+
+GPTOSS_API void gptoss_executor_statistics(const gptoss_executor *executor, gptoss_statistics *out);
+
+/* What the machine can do. */
+typedef struct gptoss_probe_result {
+    uint32_t threads;
+    double bytes_per_second; /* reading memory in order, on all threads together */
+    double flops_per_second; /* float32 multiply-adds in registers, two operations each */
+} gptoss_probe_result;
+
+/* Measures it on `threads` threads (0: the physical cores), in about half a second. Takes up to
+ * 512 MiB of memory meanwhile. */
+GPTOSS_API gptoss_status gptoss_probe(uint32_t threads, gptoss_probe_result *out,
+                                      gptoss_error *error);
 
 /*
  * The values on the way through the model, in the order in which they are computed; docs/PARITY.md

@@ -15,7 +15,7 @@ typedef struct file_map {
 /* Maps a regular file; a directory, a FIFO or a device is refused with a sentence. */
 gptoss_status file_map_open(const char *path, file_map *out, gptoss_error *error);
 
-/* Accepts a zeroed map. */
+/* Accepts a zeroed map, and one of memory_reserve. */
 void file_map_close(file_map *map);
 
 #endif

@@ -17,6 +17,7 @@ struct checkpoint {
     weight_file *files; /* [shards.count] */
     tensor *tensors;    /* of all files, sorted by name */
     size_t count;
+    char *names; /* those of tensors that come from no file's header */
 };
 
 static gptoss_status open_files(checkpoint *files, gptoss_error *error)
@@ -114,6 +115,57 @@ gptoss_status checkpoint_open(const char *path, checkpoint **out, gptoss_error *
     return GPTOSS_OK;
 }
 
+/* The names one after another, each with its zero. */
+static gptoss_status copy_tensors(checkpoint *files, const tensor *tensors, size_t count,
+                                  gptoss_error *error)
+{
+    size_t room = 0;
+    for (size_t i = 0; i < count; i++)
+        room += strlen(tensors[i].name) + 1;
+    files->names = malloc(room + 1);
+    files->tensors = calloc(count + 1, sizeof *files->tensors);
+    if (files->names == NULL || files->tensors == NULL)
+        return fail_memory(error, "the directory of tensors", room + count * sizeof *tensors);
+    char *next = files->names;
+    for (size_t i = 0; i < count; i++) {
+        files->tensors[i] = tensors[i];
+        files->tensors[i].name = next;
+        next = stpcpy(next, tensors[i].name) + 1;
+    }
+    files->count = count;
+    qsort(files->tensors, count, sizeof *files->tensors, compare_tensors);
+    return GPTOSS_OK;
+}
+
+gptoss_status checkpoint_of_memory(const char *name, file_map memory, const tensor *tensors,
+                                   size_t count, checkpoint **out, gptoss_error *error)
+{
+    *out = NULL;
+    checkpoint *files = calloc(1, sizeof *files);
+    if (files != NULL) {
+        files->files = calloc(1, sizeof *files->files);
+        files->shards.paths = calloc(1, sizeof *files->shards.paths);
+    }
+    if (files == NULL || files->files == NULL || files->shards.paths == NULL) {
+        file_map_close(&memory);
+        checkpoint_close(files);
+        return fail_memory(error, name, sizeof *files);
+    }
+    files->shards.count = 1;
+    files->files[0].map = memory;
+    files->shards.directory = strdup(name);
+    files->shards.paths[0] = strdup(name);
+    gptoss_status status = files->shards.directory == NULL || files->shards.paths[0] == NULL
+                               ? fail_memory(error, name, strlen(name))
+                               : copy_tensors(files, tensors, count, error);
+    if (status != GPTOSS_OK) {
+        checkpoint_close(files);
+        return status;
+    }
+    *out = files;
+    return GPTOSS_OK;
+}
+
 void checkpoint_close(checkpoint *files)
 {
     if (files == NULL)
@@ -124,8 +176,14 @@ void checkpoint_close(checkpoint *files)
     }
     free(files->files);
     free(files->tensors);
+    free(files->names);
     shards_free(&files->shards);
     free(files);
+}
+
+bool checkpoint_in_memory(const checkpoint *files)
+{
+    return files->names != NULL;
 }
 
 const char *checkpoint_directory(const checkpoint *files)

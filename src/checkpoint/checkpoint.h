@@ -14,6 +14,16 @@ typedef struct checkpoint checkpoint;
 gptoss_status checkpoint_open(const char *path, checkpoint **out, gptoss_error *error);
 void checkpoint_close(checkpoint *files);
 
+/*
+ * A checkpoint that lies in memory, as one file of the name `name`. The tensors and their names are
+ * copied; `memory`, in which they lie, belongs to the checkpoint afterwards, also when this fails.
+ */
+gptoss_status checkpoint_of_memory(const char *name, file_map memory, const tensor *tensors,
+                                   size_t count, checkpoint **out, gptoss_error *error);
+
+/* Whether it is one of checkpoint_of_memory. */
+bool checkpoint_in_memory(const checkpoint *files);
+
 /* Where config.json is looked for: the directory of the weight files. */
 const char *checkpoint_directory(const checkpoint *files);
 

@@ -114,6 +114,11 @@ gptoss_precision gptoss_executor_precision(const gptoss_executor *executor)
     return executor->options.precision;
 }
 
+void gptoss_executor_statistics(const gptoss_executor *executor, gptoss_statistics *out)
+{
+    *out = executor->space.statistics;
+}
+
 void gptoss_executor_tap(gptoss_executor *executor, gptoss_tap_fn tap, void *user)
 {
     executor->options.tap = tap;
@@ -159,8 +164,12 @@ gptoss_status gptoss_executor_forward(gptoss_executor *executor, const gptoss_ro
         row->sequence->pending++;
         wanted = wanted || row->want_logits;
     }
-    for (size_t i = 0; i < checked; i++)
+    for (size_t i = 0; i < checked; i++) {
+        kv_cache *cache = &rows[i].sequence->cache;
         rows[i].sequence->pending = 0;
+        if (status == GPTOSS_OK && cache->written <= rows[i].position)
+            cache->written = rows[i].position + 1;
+    }
     if (status == GPTOSS_OK && count > 0)
         status = forward(executor->model, &executor->space, &executor->options, executor->rows,
                          count, error);

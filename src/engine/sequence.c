@@ -50,3 +50,19 @@ void gptoss_sequence_clear(gptoss_sequence *sequence)
 {
     kv_cache_clear(&sequence->cache);
 }
+
+gptoss_status gptoss_sequence_rewind(gptoss_sequence *sequence, uint32_t length,
+                                     gptoss_error *error)
+{
+    kv_cache *cache = &sequence->cache;
+    if (length > cache->length)
+        return fail(error, GPTOSS_USAGE, "cannot go back to position %u of a sequence of %u tokens",
+                    length, cache->length);
+    if (!kv_cache_holds(cache, gptoss_model_config(sequence->model), length))
+        return fail(error, GPTOSS_LIMIT,
+                    "cannot go back to position %u: tokens were fed up to %u, and the sliding "
+                    "layers keep no more than the last window and chunk of %u",
+                    length, cache->written, cache->chunk);
+    cache->length = length;
+    return GPTOSS_OK;
+}

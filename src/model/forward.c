@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "model/layer.h"
+#include "model/tally.h"
 #include "op/torch_bf16.h"
 
 /* What all threads of one pass share. */
@@ -74,6 +75,8 @@ static void unembed(const pass *p, const batch *b)
     team_wait(p->self);
     if (wanted == 0)
         return;
+    if (p->self->rank == 0)
+        tally_unembedding(&w->statistics, &b->model->weights.unembedding, wanted);
     op_linear(p->self, &b->model->weights.unembedding, NULL, w->wanted, wanted, w->logits, c->vocab,
               p->scratch);
     pass_settle_logits(p, wanted);
@@ -109,7 +112,11 @@ static void run(const team *self, void *user)
         layer_attention(&p, bound, config->sliding[layer]);
         p.alarm = &space->alarms[(size_t)2 * layer + 1];
         layer_experts(&p, bound);
+        if (self->rank == 0)
+            tally_layer(&space->statistics, config, bound, &space->route);
     }
+    if (self->rank == 0)
+        tally_rows(&space->statistics, config, &b->model->weights, b->rows, b->count);
     unembed(&p, b);
 }
 

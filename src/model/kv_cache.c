@@ -78,4 +78,23 @@ void kv_cache_clear(kv_cache *cache)
 {
     memory_discard(cache->memory, cache->bytes);
     cache->length = 0;
+    cache->written = 0;
+}
+
+bool kv_cache_holds(const kv_cache *cache, const gptoss_config *config, uint32_t length)
+{
+    for (uint32_t layer = 0; layer < config->layers && length > 0; layer++) {
+        uint64_t slots = cache->views[layer].slots;
+        uint64_t oldest = cache->written > slots ? cache->written - slots : 0;
+        uint64_t window = config->sliding[layer] ? config->window : cache->context;
+        uint64_t needed = length + 1U > window ? length + 1U - window : 0;
+        if (needed < oldest)
+            return false;
+    }
+    return true;
+}
+
+size_t kv_cache_position_bytes(const gptoss_config *config)
+{
+    return slot_floats(config) * 2 * sizeof(float);
 }

@@ -15,6 +15,7 @@ typedef struct kv_cache {
     uint32_t context; /* most positions */
     uint32_t chunk;   /* most rows stored before the oldest is needed no more */
     uint32_t length;  /* positions that hold a token */
+    uint32_t written; /* one more than the furthest position ever stored, kept or not */
     uint32_t layers;
     kv_view *views; /* [layers] */
     float *memory;  /* all of them */
@@ -37,5 +38,11 @@ void kv_cache_free(kv_cache *cache);
 
 /* Forgets all positions and gives their memory back. */
 void kv_cache_clear(kv_cache *cache);
+
+/* Whether the positions before `length` that the next ones will look at are still in all rings. */
+bool kv_cache_holds(const kv_cache *cache, const gptoss_config *config, uint32_t length);
+
+/* Bytes of the keys and values of one position in one layer. */
+size_t kv_cache_position_bytes(const gptoss_config *config);
 
 #endif

@@ -23,18 +23,24 @@ static gptoss_status check_support(const gptoss_config *config, const char *dire
     return GPTOSS_OK;
 }
 
+gptoss_status model_bind(gptoss_model *model, const char *where, gptoss_error *error)
+{
+    gptoss_status status;
+    if ((status = check_support(&model->config, where, error)) != GPTOSS_OK ||
+        (status = naming_detect(model->files, &model->layout, error)) != GPTOSS_OK ||
+        (status = rope_init(&model->rope, &model->config, error)) != GPTOSS_OK)
+        return status;
+    return weights_bind(model->files, model->layout, &model->config, &model->weights, error);
+}
+
 static gptoss_status open_at(const char *path, gptoss_model *model, gptoss_error *error)
 {
     gptoss_status status = checkpoint_open(path, &model->files, error);
     if (status != GPTOSS_OK)
         return status;
     const char *directory = checkpoint_directory(model->files);
-    if ((status = config_load(directory, &model->config, error)) != GPTOSS_OK ||
-        (status = check_support(&model->config, directory, error)) != GPTOSS_OK ||
-        (status = naming_detect(model->files, &model->layout, error)) != GPTOSS_OK ||
-        (status = rope_init(&model->rope, &model->config, error)) != GPTOSS_OK)
-        return status;
-    return weights_bind(model->files, model->layout, &model->config, &model->weights, error);
+    status = config_load(directory, &model->config, error);
+    return status == GPTOSS_OK ? model_bind(model, directory, error) : status;
 }
 
 gptoss_status gptoss_model_open(const char *path, gptoss_model **out, gptoss_error *error)
@@ -140,6 +146,7 @@ void gptoss_model_forecast(const gptoss_model *model, const gptoss_sequence_opti
         .available = memory_available(),
         .machine = memory_machine(),
     };
-    for (size_t i = 0; i < checkpoint_tensor_count(model->files); i++)
+    for (size_t i = 0;
+         !checkpoint_in_memory(model->files) && i < checkpoint_tensor_count(model->files); i++)
         out->weights += checkpoint_tensor(model->files, i)->bytes;
 }

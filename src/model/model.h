@@ -14,6 +14,9 @@ struct gptoss_model {
     rope rope;
 };
 
+/* Binds the weights of model->files, whose configuration is known. `where` names it in errors. */
+gptoss_status model_bind(gptoss_model *model, const char *where, gptoss_error *error);
+
 /* A walk over the tensors that are weights of the model, role by role. Start from zero. */
 typedef struct weight_walk {
     weight_role next_role;

@@ -19,6 +19,12 @@ size_t number_bytes(number_format format, size_t n)
     return n / 2;
 }
 
+size_t matrix_bytes(const matrix *of)
+{
+    size_t numbers = of->rows * of->columns;
+    return number_bytes(of->format, numbers) + (of->format == NUMBER_MXFP4 ? numbers / 32 : 0);
+}
+
 matrix matrix_stack_at(const matrix_stack *stack, size_t index)
 {
     matrix one = stack->first;

@@ -38,6 +38,9 @@ typedef struct matrix_stack {
 /* Bytes of data (without scales) of n consecutive numbers. */
 size_t number_bytes(number_format format, size_t n);
 
+/* Bytes that reading all of a matrix takes, scales included. */
+size_t matrix_bytes(const matrix *of);
+
 /* The matrix number `index` of a stack. */
 matrix matrix_stack_at(const matrix_stack *stack, size_t index);
 

@@ -82,7 +82,8 @@ static void write_rope(FILE *out, const shape *m)
 
 static void write_hf(FILE *out, const request *wanted)
 {
-    static const char *const torch_names[] = {"bfloat16", "float16", "float32"};
+    static const char *const torch_names[DTYPE_COUNT] = {
+        [DTYPE_BF16] = "bfloat16", [DTYPE_F16] = "float16", [DTYPE_F32] = "float32"};
     const shape *m = &wanted->shape;
     fprintf(out, "{\n  \"architectures\": [\"GptOssForCausalLM\"]");
     member(out, "model_type", "\"gpt_oss\"");

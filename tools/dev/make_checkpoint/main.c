@@ -112,10 +112,11 @@ static void set_special(request *wanted, const option_row *option, const char *t
 {
     static const char *const layouts[] = {"original", "hf-mxfp4", "hf"};
     static const char *const dtypes[] = {"bf16", "f16", "f32"};
+    static const dtype types[] = {DTYPE_BF16, DTYPE_F16, DTYPE_F32};
     if (strcmp(option->name, "layout") == 0)
         wanted->layout = read_choice(option, text, layouts, 3);
     else if (strcmp(option->name, "dtype") == 0)
-        wanted->dtype = read_choice(option, text, dtypes, 3);
+        wanted->dtype = types[read_choice(option, text, dtypes, 3)];
     else if (strcmp(option->name, "preset") == 0 && !shape_preset(text, &wanted->shape))
         refuse(option->name, text);
 }
@@ -193,7 +194,7 @@ static void report(const request *wanted, const plan *tensors, double seconds)
 
 int main(int argc, char **argv)
 {
-    request wanted = {.layout = LAYOUT_HF_MXFP4, .seed = 1};
+    request wanted = {.layout = LAYOUT_HF_MXFP4, .dtype = DTYPE_BF16, .seed = 1};
     shape_preset("tiny", &wanted.shape);
     read_arguments(argc, argv, &wanted, true);
     read_arguments(argc, argv, &wanted, false);

@@ -5,34 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "random.h"
-
-/* What a weight is for. The numbers choose random streams, so that their order must stay. */
-typedef enum role {
-    ROLE_EMBEDDING,
-    ROLE_FINAL_NORM,
-    ROLE_UNEMBEDDING,
-    ROLE_ATTENTION_NORM,
-    ROLE_QKV,
-    ROLE_QKV_BIAS,
-    ROLE_SINKS,
-    ROLE_OUT,
-    ROLE_OUT_BIAS,
-    ROLE_MLP_NORM,
-    ROLE_ROUTER,
-    ROLE_ROUTER_BIAS,
-    ROLE_GATE_UP,
-    ROLE_GATE_UP_SCALES,
-    ROLE_GATE_UP_BIAS,
-    ROLE_DOWN,
-    ROLE_DOWN_SCALES,
-    ROLE_DOWN_BIAS,
-} role;
-
-/* Standard deviations of what is not a matrix. */
-#define NORM_DEVIATION 0.1 /* around 1 */
-#define BIAS_DEVIATION 0.1
-#define SINK_DEVIATION 1.0
+#include "checkpoint/random_weights.h"
 
 typedef struct builder {
     const request *wanted;
@@ -44,7 +17,7 @@ typedef struct builder {
 } builder;
 
 /* Appends a tensor named by the layout's prefix for this layer and `name`. */
-static planned_tensor *add(builder *b, const char *prefix, const char *name, element dtype,
+static planned_tensor *add(builder *b, const char *prefix, const char *name, dtype type,
                            uint32_t rank, const uint64_t *dims)
 {
     if (b->count == b->capacity) {
@@ -55,18 +28,18 @@ static planned_tensor *add(builder *b, const char *prefix, const char *name, ele
             exit(1);
         }
     }
-    planned_tensor *tensor = &b->tensors[b->count++];
-    *tensor = (planned_tensor){.dtype = dtype, .rank = rank};
+    planned_tensor *made = &b->tensors[b->count++];
+    *made = (planned_tensor){.dtype = type, .rank = rank};
     if (strcmp(prefix, "") == 0)
-        snprintf(tensor->name, sizeof tensor->name, "%s", name);
+        snprintf(made->name, sizeof made->name, "%s", name);
     else
-        snprintf(tensor->name, sizeof tensor->name, "%s.%u.%s", prefix, b->layer, name);
-    tensor->bytes = element_bytes(dtype);
+        snprintf(made->name, sizeof made->name, "%s.%u.%s", prefix, b->layer, name);
+    made->bytes = element_bytes(type);
     for (uint32_t i = 0; i < rank; i++) {
-        tensor->shape[i] = dims[i];
-        tensor->bytes *= dims[i];
+        made->shape[i] = dims[i];
+        made->bytes *= dims[i];
     }
-    return tensor;
+    return made;
 }
 
 static const char *prefix_of(const builder *b)
@@ -80,41 +53,41 @@ static const char *pick(const builder *b, const char *original, const char *hf)
 }
 
 /* A tensor outside the layers. */
-static void add_global(builder *b, role which, const char *original, const char *hf, uint32_t rank,
-                       const uint64_t *dims, double mean, double deviation)
+static void add_global(builder *b, random_role which, const char *original, const char *hf,
+                       uint32_t rank, const uint64_t *dims, double mean, double deviation)
 {
-    planned_tensor *tensor = add(b, "", pick(b, original, hf), b->wanted->dtype, rank, dims);
-    tensor->stream = random_stream(b->wanted->seed, UINT32_MAX, which);
-    tensor->mean = mean;
-    tensor->deviation = deviation;
+    planned_tensor *made = add(b, "", pick(b, original, hf), b->wanted->dtype, rank, dims);
+    made->stream = random_stream(b->wanted->seed, UINT32_MAX, which);
+    made->mean = mean;
+    made->deviation = deviation;
 }
 
-static planned_tensor *add_dense(builder *b, role which, const char *name, uint32_t rank,
+static planned_tensor *add_dense(builder *b, random_role which, const char *name, uint32_t rank,
                                  const uint64_t *dims, double mean, double deviation)
 {
-    planned_tensor *tensor = add(b, prefix_of(b), name, b->wanted->dtype, rank, dims);
-    tensor->stream = random_stream(b->wanted->seed, b->layer, which);
-    tensor->mean = mean;
-    tensor->deviation = deviation;
-    return tensor;
+    planned_tensor *made = add(b, prefix_of(b), name, b->wanted->dtype, rank, dims);
+    made->stream = random_stream(b->wanted->seed, b->layer, which);
+    made->mean = mean;
+    made->deviation = deviation;
+    return made;
 }
 
-static void add_vector(builder *b, role which, const char *original, const char *hf,
+static void add_vector(builder *b, random_role which, const char *original, const char *hf,
                        uint64_t length, double mean, double deviation)
 {
     add_dense(b, which, pick(b, original, hf), 1, &length, mean, deviation);
 }
 
 /* A matrix [rows, columns] that keeps unit scale, and its bias. */
-static void add_linear(builder *b, role which, const char *original, const char *hf, uint64_t rows,
-                       uint64_t columns, bool biased)
+static void add_linear(builder *b, random_role which, const char *original, const char *hf,
+                       uint64_t rows, uint64_t columns, bool biased)
 {
     char name[64];
     snprintf(name, sizeof name, "%s.weight", pick(b, original, hf));
     add_dense(b, which, name, 2, (uint64_t[]){rows, columns}, 0, 1 / sqrt((double)columns));
     snprintf(name, sizeof name, "%s.bias", pick(b, original, hf));
     if (biased)
-        add_dense(b, which + 1, name, 1, &rows, 0, BIAS_DEVIATION);
+        add_dense(b, which + 1, name, 1, &rows, 0, RANDOM_BIAS_DEVIATION);
 }
 
 /* q, k and v: rows of one matrix in the original layout, three that hold its slices otherwise. */
@@ -123,7 +96,7 @@ static void add_qkv(builder *b)
     const shape *m = b->model;
     uint64_t q = (uint64_t)m->heads * m->head_dim, kv = (uint64_t)m->kv_heads * m->head_dim;
     if (b->wanted->layout == LAYOUT_ORIGINAL) {
-        add_linear(b, ROLE_QKV, "attn.qkv", NULL, q + 2 * kv, m->hidden, true);
+        add_linear(b, RANDOM_QKV, "attn.qkv", NULL, q + 2 * kv, m->hidden, true);
         return;
     }
     static const char *const names[] = {"q", "k", "v"};
@@ -133,7 +106,7 @@ static void add_qkv(builder *b)
         char name[40];
         snprintf(name, sizeof name, "self_attn.%s_proj", names[i]);
         size_t before = b->count;
-        add_linear(b, ROLE_QKV, NULL, name, rows[i], m->hidden, !m->no_attention_bias);
+        add_linear(b, RANDOM_QKV, NULL, name, rows[i], m->hidden, !m->no_attention_bias);
         b->tensors[before].first = first * m->hidden;
         if (!m->no_attention_bias)
             b->tensors[before + 1].first = first;
@@ -144,17 +117,18 @@ static void add_qkv(builder *b)
 static void add_attention(builder *b)
 {
     const shape *m = b->model;
-    add_vector(b, ROLE_ATTENTION_NORM, "attn.norm.scale", "input_layernorm.weight", m->hidden, 1,
-               NORM_DEVIATION);
+    add_vector(b, RANDOM_ATTENTION_NORM, "attn.norm.scale", "input_layernorm.weight", m->hidden, 1,
+               RANDOM_NORM_DEVIATION);
     add_qkv(b);
-    add_vector(b, ROLE_SINKS, "attn.sinks", "self_attn.sinks", m->heads, 0, SINK_DEVIATION);
-    add_linear(b, ROLE_OUT, "attn.out", "self_attn.o_proj", m->hidden,
+    add_vector(b, RANDOM_SINKS, "attn.sinks", "self_attn.sinks", m->heads, 0,
+               RANDOM_SINK_DEVIATION);
+    add_linear(b, RANDOM_OUT, "attn.out", "self_attn.o_proj", m->hidden,
                (uint64_t)m->heads * m->head_dim, !m->no_attention_bias);
 }
 
 /* The experts' matrices [experts, rows, columns] in the layout's form, and their biases. */
-static void add_experts(builder *b, role which, const char *original, const char *hf, uint64_t rows,
-                        uint32_t columns)
+static void add_experts(builder *b, random_role which, const char *original, const char *hf,
+                        uint64_t rows, uint32_t columns)
 {
     const request *wanted = b->wanted;
     uint64_t experts = b->model->experts, groups = (columns + MX_GROUP - 1) / MX_GROUP;
@@ -168,11 +142,11 @@ static void add_experts(builder *b, role which, const char *original, const char
         bool own = wanted->layout == LAYOUT_ORIGINAL;
         snprintf(name, sizeof name, own ? "mlp.%s_weight.blocks" : "mlp.experts.%s_blocks",
                  pick(b, original, hf));
-        add(b, prefix_of(b), name, ELEMENT_U8, 4, (uint64_t[]){experts, rows, groups, MX_GROUP / 2})
+        add(b, prefix_of(b), name, DTYPE_U8, 4, (uint64_t[]){experts, rows, groups, MX_GROUP / 2})
             ->how = FILL_BLOCKS;
         snprintf(name, sizeof name, own ? "mlp.%s_weight.scales" : "mlp.experts.%s_scales",
                  pick(b, original, hf));
-        add(b, prefix_of(b), name, ELEMENT_U8, 3, (uint64_t[]){experts, rows, groups})->how =
+        add(b, prefix_of(b), name, DTYPE_U8, 3, (uint64_t[]){experts, rows, groups})->how =
             FILL_SCALES;
     }
     for (size_t i = first; i < b->count; i++) {
@@ -183,18 +157,19 @@ static void add_experts(builder *b, role which, const char *original, const char
     snprintf(name, sizeof name,
              wanted->layout == LAYOUT_ORIGINAL ? "mlp.%s_bias" : "mlp.experts.%s_bias",
              pick(b, original, hf));
-    add_dense(b, which + 2, name, 2, (uint64_t[]){experts, rows}, 0, BIAS_DEVIATION);
+    add_dense(b, which + 2, name, 2, (uint64_t[]){experts, rows}, 0, RANDOM_BIAS_DEVIATION);
 }
 
 static void add_layer(builder *b)
 {
     const shape *m = b->model;
     add_attention(b);
-    add_vector(b, ROLE_MLP_NORM, "mlp.norm.scale", "post_attention_layernorm.weight", m->hidden, 1,
-               NORM_DEVIATION);
-    add_linear(b, ROLE_ROUTER, "mlp.gate", "mlp.router", m->experts, m->hidden, true);
-    add_experts(b, ROLE_GATE_UP, "mlp1", "gate_up_proj", 2 * (uint64_t)m->intermediate, m->hidden);
-    add_experts(b, ROLE_DOWN, "mlp2", "down_proj", m->hidden, m->intermediate);
+    add_vector(b, RANDOM_MLP_NORM, "mlp.norm.scale", "post_attention_layernorm.weight", m->hidden,
+               1, RANDOM_NORM_DEVIATION);
+    add_linear(b, RANDOM_ROUTER, "mlp.gate", "mlp.router", m->experts, m->hidden, true);
+    add_experts(b, RANDOM_GATE_UP, "mlp1", "gate_up_proj", 2 * (uint64_t)m->intermediate,
+                m->hidden);
+    add_experts(b, RANDOM_DOWN, "mlp2", "down_proj", m->hidden, m->intermediate);
 }
 
 /* Puts the tensors, in their order, into files of about equal size. */
@@ -206,15 +181,15 @@ static void share_out(const request *wanted, plan *out)
     uint64_t before = 0, offset = 0;
     uint32_t file = 0;
     for (size_t i = 0; i < out->count; i++) {
-        planned_tensor *tensor = &out->tensors[i];
+        planned_tensor *made = &out->tensors[i];
         if (share > 0 && offset > 0 && before / share > file) {
             file++;
             offset = 0;
         }
-        tensor->file = file;
-        tensor->offset = offset;
-        offset += tensor->bytes;
-        before += tensor->bytes;
+        made->file = file;
+        made->offset = offset;
+        offset += made->bytes;
+        before += made->bytes;
     }
     out->files = file + 1;
 }
@@ -224,14 +199,14 @@ void plan_make(const request *wanted, plan *out)
     const shape *m = &wanted->shape;
     builder b = {.wanted = wanted, .model = m};
     const uint64_t table[] = {m->vocab, m->hidden};
-    add_global(&b, ROLE_EMBEDDING, "embedding.weight", "model.embed_tokens.weight", 2, table, 0,
+    add_global(&b, RANDOM_EMBEDDING, "embedding.weight", "model.embed_tokens.weight", 2, table, 0,
                m->tied ? 1 / sqrt(m->hidden) : 1);
     for (b.layer = 0; b.layer < m->layers; b.layer++)
         add_layer(&b);
-    add_global(&b, ROLE_FINAL_NORM, "norm.scale", "model.norm.weight", 1, &table[1], 1,
-               NORM_DEVIATION);
+    add_global(&b, RANDOM_FINAL_NORM, "norm.scale", "model.norm.weight", 1, &table[1], 1,
+               RANDOM_NORM_DEVIATION);
     if (!m->tied)
-        add_global(&b, ROLE_UNEMBEDDING, "unembedding.weight", "lm_head.weight", 2, table, 0,
+        add_global(&b, RANDOM_UNEMBEDDING, "unembedding.weight", "lm_head.weight", 2, table, 0,
                    1 / sqrt(m->hidden));
 
     *out = (plan){.tensors = b.tensors, .count = b.count};

@@ -16,7 +16,7 @@ typedef enum fill {
 
 typedef struct planned_tensor {
     char name[128];
-    element dtype;
+    dtype dtype;
     uint32_t rank;
     uint64_t shape[4];
     uint64_t bytes;

@@ -38,15 +38,17 @@ const char *layout_name(layout kind)
     return names[kind];
 }
 
-const char *element_name(element kind)
+const char *element_name(dtype kind)
 {
-    static const char *const names[] = {"BF16", "F16", "F32", "U8"};
+    static const char *const names[DTYPE_COUNT] = {
+        [DTYPE_BF16] = "BF16", [DTYPE_F16] = "F16", [DTYPE_F32] = "F32", [DTYPE_U8] = "U8"};
     return names[kind];
 }
 
-uint32_t element_bytes(element kind)
+uint32_t element_bytes(dtype kind)
 {
-    static const uint32_t bytes[] = {2, 2, 4, 1};
+    static const uint32_t bytes[DTYPE_COUNT] = {
+        [DTYPE_BF16] = 2, [DTYPE_F16] = 2, [DTYPE_F32] = 4, [DTYPE_U8] = 1};
     return bytes[kind];
 }
 

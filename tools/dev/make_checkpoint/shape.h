@@ -5,13 +5,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Columns that share one MXFP4 scale. */
-#define MX_GROUP 32
+#include "checkpoint/random_weights.h"
 
 typedef enum layout { LAYOUT_ORIGINAL, LAYOUT_HF_MXFP4, LAYOUT_HF } layout;
-
-/* Number formats of tensors in the files. */
-typedef enum element { ELEMENT_BF16, ELEMENT_F16, ELEMENT_F32, ELEMENT_U8 } element;
 
 typedef struct shape {
     uint32_t layers;
@@ -42,7 +38,7 @@ typedef struct shape {
 typedef struct request {
     shape shape;
     layout layout;
-    element dtype; /* of every tensor that is not MXFP4 */
+    dtype dtype; /* of every tensor that is not MXFP4 */
     uint64_t seed;
     uint32_t shards;     /* 0: by shard_size */
     uint64_t shard_size; /* bytes of tensors in a file, about; 0: one file */
@@ -52,10 +48,10 @@ typedef struct request {
     const char *directory;
 } request;
 
-/* "original" and the like; "BF16" and the like; bytes of one element. */
+/* "original" and the like; "BF16" and the like; bytes of one number. */
 const char *layout_name(layout kind);
-const char *element_name(element kind);
-uint32_t element_bytes(element kind);
+const char *element_name(dtype kind);
+uint32_t element_bytes(dtype kind);
 
 /* Shapes by name: "tiny", "20b", "120b". Returns false when there is no such preset. */
 bool shape_preset(const char *name, shape *out);

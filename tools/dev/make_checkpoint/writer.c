@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "random.h"
+#include "transposed.h"
 
 #define PATH_ROOM   4096
 #define PIECE_BYTES (4U << 20) /* made in memory, then written */
@@ -52,49 +52,49 @@ bool write_directory(const char *path)
  *                          expert 1: | ...
  */
 typedef struct piece {
-    const planned_tensor *tensor;
+    const planned_tensor *made;
     uint64_t first;
     uint64_t count;
 } piece;
 
-static uint64_t tiles_per_expert(const planned_tensor *tensor)
+static uint64_t tiles_per_expert(const planned_tensor *made)
 {
-    return (tensor->columns + MX_GROUP - 1) / MX_GROUP;
+    return (made->columns + MX_GROUP - 1) / MX_GROUP;
 }
 
-static uint64_t unit_count(const planned_tensor *tensor)
+static uint64_t unit_count(const planned_tensor *made)
 {
-    if (tensor->how == FILL_EXPERTS)
-        return tensor->shape[0] * tiles_per_expert(tensor);
-    return tensor->bytes / element_bytes(tensor->dtype);
+    if (made->how == FILL_EXPERTS)
+        return made->shape[0] * tiles_per_expert(made);
+    return made->bytes / element_bytes(made->dtype);
 }
 
 /* Where a unit begins in the tensor, in bytes; unit_count() gives the tensor's end. */
-static uint64_t unit_offset(const planned_tensor *tensor, uint64_t unit)
+static uint64_t unit_offset(const planned_tensor *made, uint64_t unit)
 {
-    uint64_t size = element_bytes(tensor->dtype);
-    if (tensor->how != FILL_EXPERTS)
+    uint64_t size = element_bytes(made->dtype);
+    if (made->how != FILL_EXPERTS)
         return unit * size;
-    uint64_t tiles = tiles_per_expert(tensor), row = tensor->shape[2] * size;
-    return (unit / tiles * tensor->columns + unit % tiles * MX_GROUP) * row;
+    uint64_t tiles = tiles_per_expert(made), row = made->shape[2] * size;
+    return (unit / tiles * made->columns + unit % tiles * MX_GROUP) * row;
 }
 
 /* Bytes of the largest unit. */
-static uint64_t unit_bytes(const planned_tensor *tensor)
+static uint64_t unit_bytes(const planned_tensor *made)
 {
-    uint64_t size = element_bytes(tensor->dtype);
-    return tensor->how == FILL_EXPERTS ? size * MX_GROUP * tensor->shape[2] : size;
+    uint64_t size = element_bytes(made->dtype);
+    return made->how == FILL_EXPERTS ? size * MX_GROUP * made->shape[2] : size;
 }
 
 static size_t piece_bytes(const piece *part)
 {
-    return (size_t)(unit_offset(part->tensor, part->first + part->count) -
-                    unit_offset(part->tensor, part->first));
+    return (size_t)(unit_offset(part->made, part->first + part->count) -
+                    unit_offset(part->made, part->first));
 }
 
 static void make_experts(const piece *part, uint8_t *out)
 {
-    const planned_tensor *t = part->tensor;
+    const planned_tensor *t = part->made;
     mx_matrix matrix;
     mx_make(&matrix, t->stream, t->scale_stream, t->columns);
     uint32_t tiles = (uint32_t)tiles_per_expert(t), rows = (uint32_t)t->shape[2];
@@ -108,7 +108,7 @@ static void make_experts(const piece *part, uint8_t *out)
 
 static void make_piece(const piece *part, const normal *table, uint8_t *out)
 {
-    const planned_tensor *t = part->tensor;
+    const planned_tensor *t = part->made;
     mx_matrix matrix;
     if (t->how == FILL_NORMAL) {
         normal_fill(table, t->stream, t->first + part->first, part->count, out);
@@ -137,12 +137,12 @@ static bool write_at(int file, const uint8_t *data, size_t count, uint64_t offse
 }
 
 /* Makes a tensor and writes it behind `base`. Returns 0 or an error number. */
-static int write_tensor(int file, uint64_t base, const planned_tensor *tensor)
+static int write_tensor(int file, uint64_t base, const planned_tensor *made)
 {
     normal table;
-    if (tensor->how == FILL_NORMAL)
-        normal_make(&table, tensor->mean, tensor->deviation, tensor->dtype);
-    uint64_t unit = unit_bytes(tensor), units = unit_count(tensor);
+    if (made->how == FILL_NORMAL)
+        normal_make(&table, made->mean, made->deviation, made->dtype);
+    uint64_t unit = unit_bytes(made), units = unit_count(made);
     uint64_t per_piece = unit < PIECE_BYTES ? PIECE_BYTES / unit : 1;
     int64_t pieces = (int64_t)((units + per_piece - 1) / per_piece);
     int fault = 0;
@@ -152,13 +152,13 @@ static int write_tensor(int file, uint64_t base, const planned_tensor *tensor)
         fault = buffer ? 0 : ENOMEM;
 #pragma omp for schedule(dynamic)
         for (int64_t i = 0; i < pieces; i++) {
-            piece part = {tensor, (uint64_t)i * per_piece, per_piece};
+            piece part = {made, (uint64_t)i * per_piece, per_piece};
             if (part.first + part.count > units)
                 part.count = units - part.first;
             if (fault)
                 continue;
             make_piece(&part, &table, buffer);
-            if (!write_at(file, buffer, piece_bytes(&part), base + unit_offset(tensor, part.first)))
+            if (!write_at(file, buffer, piece_bytes(&part), base + unit_offset(made, part.first)))
                 fault = errno;
         }
         free(buffer);
@@ -230,13 +230,13 @@ static bool write_file(const request *wanted, const plan *tensors, uint32_t file
         ftruncate(out, (off_t)(base + data_bytes)) != 0)
         goto end;
     for (size_t i = 0; i < tensors->count && !wanted->sparse; i++) {
-        const planned_tensor *tensor = &tensors->tensors[i];
-        if (tensor->file != file)
+        const planned_tensor *made = &tensors->tensors[i];
+        if (made->file != file)
             continue;
-        errno = write_tensor(out, base + tensor->offset, tensor);
+        errno = write_tensor(out, base + made->offset, made);
         if (errno)
             goto end;
-        *done += tensor->bytes;
+        *done += made->bytes;
         show_progress(*done, tensors->bytes, *done == tensors->bytes);
     }
     good = true;

@@ -1,17 +1,46 @@
 /*
- * Random weights. Every value is a function of (seed, tensor, index) alone, so that pieces can be
- * made in any order, by any number of threads, in any layout.
+ * Random weights with which activations keep unit scale and routing is balanced. Every value is a
+ * function of (seed, tensor, index) alone, so that pieces can be made in any order, by any number
+ * of threads, in any layout.
  */
-#ifndef MAKE_CHECKPOINT_RANDOM_H
-#define MAKE_CHECKPOINT_RANDOM_H
+#ifndef CHECKPOINT_RANDOM_WEIGHTS_H
+#define CHECKPOINT_RANDOM_WEIGHTS_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#include "shape.h"
+#include "checkpoint/safetensors.h"
 
-/* The stream of random words that belongs to one tensor of one layer. */
-uint64_t random_stream(uint64_t seed, uint32_t layer, uint32_t tensor);
+/* What a weight is for. The numbers choose random streams, so that their order must stay. */
+typedef enum random_role {
+    RANDOM_EMBEDDING,
+    RANDOM_FINAL_NORM,
+    RANDOM_UNEMBEDDING,
+    RANDOM_ATTENTION_NORM,
+    RANDOM_QKV, /* rows of q, then k, then v */
+    RANDOM_QKV_BIAS,
+    RANDOM_SINKS,
+    RANDOM_OUT,
+    RANDOM_OUT_BIAS,
+    RANDOM_MLP_NORM,
+    RANDOM_ROUTER,
+    RANDOM_ROUTER_BIAS,
+    RANDOM_GATE_UP, /* its codes; its scales and its bias follow, here and below */
+    RANDOM_GATE_UP_SCALES,
+    RANDOM_GATE_UP_BIAS,
+    RANDOM_DOWN,
+    RANDOM_DOWN_SCALES,
+    RANDOM_DOWN_BIAS,
+} random_role;
+
+/* Standard deviations of what is no matrix; a matrix has 1 / sqrt(columns), the embedding 1. */
+#define RANDOM_NORM_DEVIATION 0.1 /* around 1 */
+#define RANDOM_BIAS_DEVIATION 0.1
+#define RANDOM_SINK_DEVIATION 1.0
+
+/* The stream of random words that belongs to one tensor of one layer; UINT32_MAX is the layer of
+ * what is outside the layers. */
+uint64_t random_stream(uint64_t seed, uint32_t layer, random_role role);
 
 /* Word number `index` of a stream: the output function of SplitMix64 on a Weyl sequence. */
 static inline uint64_t random_word(uint64_t stream, uint64_t index)
@@ -29,17 +58,20 @@ static inline uint64_t random_word(uint64_t stream, uint64_t index)
  */
 #define NORMAL_QUANTILES 4096
 typedef struct normal {
-    element dtype;
+    dtype type; /* BF16, F16 or F32 */
     uint32_t codes[NORMAL_QUANTILES];
 } normal;
 
-void normal_make(normal *out, double mean, double deviation, element dtype);
+void normal_make(normal *out, double mean, double deviation, dtype type);
 
 /* Writes values number first .. first + count - 1 of a stream. */
 void normal_fill(const normal *table, uint64_t stream, uint64_t first, size_t count, void *out);
 
-/* One bit string of `dtype` that stands for `value`, in the low bits. */
-uint32_t element_encode(float value, element dtype);
+/* The bits that stand for `value`, the low ones of the result. */
+uint32_t random_encode(float value, dtype type);
+
+/* Numbers that share one MXFP4 scale. */
+#define MX_GROUP 32
 
 /*
  * A random MXFP4 matrix: uniform codes and two neighbouring scales, mixed so that the values have
@@ -57,12 +89,5 @@ void mx_make(mx_matrix *out, uint64_t codes, uint64_t scales, uint32_t columns);
 /* Writes bytes first .. first + count - 1 of the blocks, or as many scales. */
 void mx_fill_blocks(const mx_matrix *matrix, uint64_t first, size_t count, uint8_t *out);
 void mx_fill_scales(const mx_matrix *matrix, uint64_t first, size_t count, uint8_t *out);
-
-/*
- * Decodes group `group` of rows first .. first + rows - 1 (of `groups` groups each) and writes it
- * transposed: out[column][row], for the first `columns` (at most 32) of the group's columns.
- */
-void mx_fill_transposed(const mx_matrix *matrix, uint64_t first, uint32_t rows, uint32_t group,
-                        uint32_t groups, uint32_t columns, element dtype, void *out);
 
 #endif

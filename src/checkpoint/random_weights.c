@@ -1,20 +1,20 @@
-#include "random.h"
+#include "checkpoint/random_weights.h"
 
 #include <math.h>
 #include <string.h>
 
 #include "base/number.h"
 
-uint64_t random_stream(uint64_t seed, uint32_t layer, uint32_t tensor)
+uint64_t random_stream(uint64_t seed, uint32_t layer, random_role role)
 {
-    return random_word(random_word(seed, layer), tensor);
+    return random_word(random_word(seed, layer), role);
 }
 
-uint32_t element_encode(float value, element dtype)
+uint32_t random_encode(float value, dtype type)
 {
-    if (dtype == ELEMENT_BF16)
+    if (type == DTYPE_BF16)
         return bf16_from_float(value);
-    if (dtype == ELEMENT_F16)
+    if (type == DTYPE_F16)
         return f16_from_float(value);
     return bits_from_float(value);
 }
@@ -33,7 +33,7 @@ static double normal_quantile(double p)
     return (low + high) / 2;
 }
 
-void normal_make(normal *out, double mean, double deviation, element dtype)
+void normal_make(normal *out, double mean, double deviation, dtype type)
 {
     static double quantiles[NORMAL_QUANTILES];
     if (quantiles[0] == 0)
@@ -42,10 +42,10 @@ void normal_make(normal *out, double mean, double deviation, element dtype)
 
     double extent = fabs(mean) + deviation * quantiles[NORMAL_QUANTILES - 1];
     double step = extent > 0 ? exp2(ceil(log2(extent / 256))) : 1;
-    out->dtype = dtype;
+    out->type = type;
     for (int i = 0; i < NORMAL_QUANTILES; i++) {
         double value = rint((mean + deviation * quantiles[i]) / step) * step;
-        out->codes[i] = element_encode((float)value, dtype);
+        out->codes[i] = random_encode((float)value, type);
     }
 }
 
@@ -64,7 +64,7 @@ void normal_fill(const normal *table, uint64_t stream, uint64_t first, size_t co
         uint64_t word = random_word(stream, (first + i) / LANES);
         uint32_t lane = (uint32_t)((first + i) % LANES);
         for (; lane < LANES && i < count; lane++, i++)
-            if (table->dtype == ELEMENT_F32)
+            if (table->type == DTYPE_F32)
                 full[i] = lane_code(table, word, lane);
             else
                 half[i] = (uint16_t)lane_code(table, word, lane);
@@ -109,27 +109,4 @@ void mx_fill_scales(const mx_matrix *matrix, uint64_t first, size_t count, uint8
     fill_bytes(matrix->scales, first, count, out);
     for (size_t i = 0; i < count; i++)
         out[i] = (uint8_t)(matrix->low + (out[i] < matrix->share));
-}
-
-void mx_fill_transposed(const mx_matrix *matrix, uint64_t first, uint32_t rows, uint32_t group,
-                        uint32_t groups, uint32_t columns, element dtype, void *out)
-{
-    uint16_t *half = out;
-    uint32_t *full = out;
-    for (uint32_t row = 0; row < rows; row++) {
-        uint64_t index = (first + row) * groups + group;
-        uint8_t block[MX_GROUP / 2], scale;
-        mx_fill_blocks(matrix, index * sizeof block, sizeof block, block);
-        mx_fill_scales(matrix, index, 1, &scale);
-        uint32_t codes[16];
-        for (unsigned code = 0; code < 16; code++)
-            codes[code] = element_encode(fp4_to_float(code) * e8m0_to_float(scale), dtype);
-        for (uint32_t column = 0; column < columns; column++) {
-            uint32_t value = codes[block[column / 2] >> (4 * (column % 2)) & 15];
-            if (dtype == ELEMENT_F32)
-                full[(size_t)column * rows + row] = value;
-            else
-                half[(size_t)column * rows + row] = (uint16_t)value;
-        }
-    }
 }

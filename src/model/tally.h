@@ -1,0 +1,21 @@
+/* Counting what forward passes read and compute, from shapes and from the routing. */
+#ifndef MODEL_TALLY_H
+#define MODEL_TALLY_H
+
+#include "model/kv_cache.h"
+#include "model/weights.h"
+
+struct forward_row;
+
+/* The weights of one layer and the routing that has just used them. Thread 0 calls it. */
+void tally_layer(gptoss_statistics *total, const gptoss_config *config, const layer_weights *layer,
+                 const routing *route);
+
+/* Rows of the embedding, the final norm, and the attention of all layers. Thread 0 calls it. */
+void tally_rows(gptoss_statistics *total, const gptoss_config *config, const weights *bound,
+                const struct forward_row *rows, size_t count);
+
+/* All logits of `rows` rows, computed from the whole unembedding. Thread 0 calls it. */
+void tally_unembedding(gptoss_statistics *total, const matrix *unembedding, size_t rows);
+
+#endif
