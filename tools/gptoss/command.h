@@ -59,6 +59,12 @@ typedef enum flag_id {
     FLAG_SKETCH,
     FLAG_CONTEXT,
     FLAG_STRIDE,
+    FLAG_N_PROMPT,
+    FLAG_N_GEN,
+    FLAG_N_DEPTH,
+    FLAG_REPETITIONS,
+    FLAG_NO_WARMUP,
+    FLAG_SYNTHETIC,
     FLAG_THREADS,
     FLAG_CHUNK,
     FLAG_VERBOSE,
@@ -89,9 +95,14 @@ typedef struct options {
     const char *html;
     const char *numerics; /* NULL: the command's choice */
     const char *precision;
-    const char *pack;   /* "on" or "off"; NULL: the command has no such flag, */
-    const char *sketch; /* likewise */
-    const char *cpu;    /* NULL: GPTOSS_CPU, else all that the processor has */
+    const char *pack;      /* "on" or "off"; NULL: the command has no such flag, */
+    const char *sketch;    /* likewise */
+    const char *cpu;       /* NULL: GPTOSS_CPU, else all that the processor has */
+    const char *synthetic; /* NULL: a checkpoint */
+    const char *prompts;   /* lists, as those below */
+    const char *generations;
+    const char *depths;
+    const char *thread_counts;
     const char *stops[MAX_STOP_TEXTS];
     size_t stop_count;
     int64_t predict; /* -1: no limit */
@@ -102,6 +113,7 @@ typedef struct options {
     int64_t top_k;
     int64_t logprobs;
     int64_t worst; /* 0: all */
+    int64_t repetitions;
     double temperature;
     double top_p;
     double min_p;
@@ -118,6 +130,7 @@ typedef struct options {
     bool sha256;
     bool isolated;
     bool mlock;
+    bool no_warmup;
     bool verbose;
     bool man;
     bool help;
@@ -128,6 +141,8 @@ typedef enum value_kind {
     VALUE_TEXT,    /* const char * */
     VALUE_PATH,    /* const char *, completed as a file name */
     VALUE_CHOICE,  /* const char *, one of those that flag.value has between bars */
+    VALUE_NUMBERS, /* const char *, integers in [least, most] with commas between */
+    VALUE_CHOICES, /* const char *, words of flag.value with commas between */
     VALUE_TEXTS,   /* options.stops: may be repeated */
     VALUE_INTEGER, /* int64_t in [least, most] */
     VALUE_REAL,    /* double in [least, most] */
@@ -166,6 +181,7 @@ typedef enum command_id {
     COMMAND_INSPECT,
     COMMAND_DUMP,
     COMMAND_PARITY,
+    COMMAND_BENCH,
     COMMAND_HELP,
     COMMAND_COMPLETION,
     COMMAND_COUNT
@@ -208,6 +224,7 @@ int run_tokenize(const options *given);
 int run_inspect(const options *given);
 int run_dump(const options *given);
 int run_parity(const options *given);
+int run_bench(const options *given);
 int run_help(const options *given);
 int run_completion(const options *given);
 

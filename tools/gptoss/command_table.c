@@ -5,7 +5,7 @@
 
 #define ON(command)       (1U << COMMAND_##command)
 #define ON_RUNS           (ON(GENERATE) | ON(PERPLEXITY) | ON(DUMP) | ON(PARITY))
-#define ON_MODEL          (ON_RUNS | ON(TOKENIZE) | ON(INSPECT))
+#define ON_MODEL          (ON_RUNS | ON(TOKENIZE) | ON(INSPECT) | ON(BENCH))
 #define ON_ALL            (ON_MODEL | ON(HELP) | ON(COMPLETION))
 #define AT(member)        offsetof(options, member)
 #define MOST_TOKENS       1048576 /* more positions than any model has */
@@ -25,8 +25,18 @@ static const flag flag_table[] = {
      "openai/gpt-oss-20b that has been downloaded into the hub's cache."},
     {FLAG_MODEL, ON(TOKENIZE), "model", NULL, 'm', GROUP_INPUT, VALUE_PATH, AT(model), 0, 0, "PATH",
      NULL, "The checkpoint whose tokenizer is used. Its weights are not needed."},
-    {FLAG_TOKENIZER, ON_MODEL & ~ON(INSPECT), "tokenizer", NULL, 0, GROUP_INPUT, VALUE_PATH,
-     AT(tokenizer), 0, 0, "FILE", NULL,
+    {FLAG_SYNTHETIC, ON(BENCH), "synthetic", NULL, 0, GROUP_INPUT, VALUE_TEXT, AT(synthetic), 0, 0,
+     "SHAPE", NULL,
+     "No checkpoint but random weights made in memory, in the shape of 20b or 120b; "
+     "20b,layers=2 has fewer layers, and vocab= and experts= are taken too."},
+    {FLAG_N_PROMPT, ON(BENCH), "n-prompt", NULL, 'p', GROUP_INPUT, VALUE_NUMBERS, AT(prompts), 0,
+     MOST_TOKENS, "N,...", "512", "Lengths of prompts to feed, with commas between; 0 is none."},
+    {FLAG_N_GEN, ON(BENCH), "n-gen", NULL, 'n', GROUP_INPUT, VALUE_NUMBERS, AT(generations), 0,
+     MOST_TOKENS, "N,...", "128", "Numbers of tokens to generate, with commas between; 0 is none."},
+    {FLAG_N_DEPTH, ON(BENCH), "n-depth", NULL, 'd', GROUP_INPUT, VALUE_NUMBERS, AT(depths), 0,
+     MOST_TOKENS, "N,...", "0", "Tokens that are in the context before, with commas between."},
+    {FLAG_TOKENIZER, ON_MODEL & ~(ON(INSPECT) | ON(BENCH)), "tokenizer", NULL, 0, GROUP_INPUT,
+     VALUE_PATH, AT(tokenizer), 0, 0, "FILE", NULL,
      "A tokenizer.json or .tiktoken file, instead of the one beside or above the checkpoint."},
     {FLAG_PROMPT, ON(GENERATE) | ON(TOKENIZE) | ON(DUMP), "prompt", NULL, 'p', GROUP_INPUT,
      VALUE_TEXT, AT(prompt), 0, 0, "TEXT", NULL, "The text; - reads it from standard input."},
@@ -95,6 +105,8 @@ static const flag flag_table[] = {
      AT(no_display_prompt), 0, 0, NULL, NULL, "Do not print the prompt before its continuation."},
     {FLAG_OUTPUT, ON(DUMP), "output", NULL, 'o', GROUP_OUTPUT, VALUE_PATH, AT(output), 0, 0, "FILE",
      NULL, "The safetensors file to write. It appears only when it is complete."},
+    {FLAG_OUTPUT, ON(BENCH), "output", NULL, 'o', GROUP_OUTPUT, VALUE_CHOICE, AT(output), 0, 0,
+     "md|csv|json|jsonl", "md", "How the results are printed."},
     {FLAG_STAGES, ON(DUMP), "stages", NULL, 0, GROUP_OUTPUT, VALUE_TEXT, AT(stages), 0, 0, "LIST",
      "embedding,residual,logits", "The stages to write, such as q,k,router; all writes every one."},
     {FLAG_LAYERS, ON(DUMP), "layers", NULL, 0, GROUP_OUTPUT, VALUE_TEXT, AT(layers), 0, 0, "RANGE",
@@ -116,8 +128,8 @@ static const flag flag_table[] = {
      NULL, "Read every weight and look for NaN, infinity and invalid scales."},
     {FLAG_SHA256, ON(INSPECT), "sha256", NULL, 0, GROUP_OUTPUT, VALUE_NONE, AT(sha256), 0, 0, NULL,
      NULL, "Print the SHA-256 of every weight file."},
-    {FLAG_JSON, ON_MODEL & ~ON(DUMP), "json", NULL, 0, GROUP_OUTPUT, VALUE_NONE, AT(json), 0, 0,
-     NULL, NULL, "Print one JSON object instead of text."},
+    {FLAG_JSON, ON_MODEL & ~(ON(DUMP) | ON(BENCH)), "json", NULL, 0, GROUP_OUTPUT, VALUE_NONE,
+     AT(json), 0, 0, NULL, NULL, "Print one JSON object instead of text."},
     {FLAG_MAN, ON(HELP), "man", NULL, 0, GROUP_OUTPUT, VALUE_NONE, AT(man), 0, 0, NULL, NULL,
      "Print the manual page as roff source."},
 
@@ -138,6 +150,12 @@ static const flag flag_table[] = {
     {FLAG_PRECISION, ON(DUMP) | ON(PARITY), "precision", NULL, 0, GROUP_RUN, VALUE_CHOICE,
      AT(precision), 0, 0, "f32|bf16|q8", "f32",
      PRECISION_HELP ". Numerics torch-bf16 round by themselves and want f32 here."},
+    {FLAG_PRECISION, ON(BENCH), "precision", NULL, 0, GROUP_RUN, VALUE_CHOICES, AT(precision), 0, 0,
+     "f32|bf16|q8", "bf16", PRECISION_HELP ". Several, with commas between, are measured in turn."},
+    {FLAG_REPETITIONS, ON(BENCH), "repetitions", NULL, 'r', GROUP_RUN, VALUE_INTEGER,
+     AT(repetitions), 1, 10000, "N", "5", "How often each test is timed."},
+    {FLAG_NO_WARMUP, ON(BENCH), "no-warmup", NULL, 0, GROUP_RUN, VALUE_NONE, AT(no_warmup), 0, 0,
+     NULL, NULL, "Time each test at once, without running it first."},
     {FLAG_CONTEXT, ON(GENERATE), "ctx-size", "context", 'c', GROUP_RUN, VALUE_INTEGER, AT(context),
      0, MOST_TOKENS, "N", "0",
      "Most tokens of prompt and answer together; 0 is as many as the model and the memory allow."},
@@ -149,21 +167,24 @@ static const flag flag_table[] = {
      MOST_TOKENS, "N", "256", "Tokens from the start of one window to the start of the next."},
     {FLAG_THREADS, ON_RUNS, "threads", NULL, 't', GROUP_RUN, VALUE_INTEGER, AT(threads), 0, 4096,
      "N", "0", "Threads; 0 is one for each physical core. The results do not depend on it."},
-    {FLAG_CPU, ON_RUNS, "cpu", NULL, 0, GROUP_RUN, VALUE_CHOICE, AT(cpu), 0, 0,
+    {FLAG_THREADS, ON(BENCH), "threads", NULL, 't', GROUP_RUN, VALUE_NUMBERS, AT(thread_counts), 0,
+     4096, "N,...", "0", "Threads, several with commas between; 0 is one for each physical core."},
+    {FLAG_CPU, ON_RUNS | ON(BENCH), "cpu", NULL, 0, GROUP_RUN, VALUE_CHOICE, AT(cpu), 0, 0,
      "plain|avx2|avx512|avx512-vnni|avx512-bf16", NULL,
      "The most instructions that are used, which goes before the environment variable GPTOSS_CPU "
      "(default: all that the processor has)."},
-    {FLAG_MLOCK, ON_RUNS, "mlock", NULL, 0, GROUP_RUN, VALUE_NONE, AT(mlock), 0, 0, NULL, NULL,
-     "Keep the weights in memory: the system may not drop them to make room."},
-    {FLAG_PACK, ON_RUNS, "pack", NULL, 0, GROUP_RUN, VALUE_CHOICE, AT(pack), 0, 0, "on|off", "off",
+    {FLAG_MLOCK, ON_RUNS | ON(BENCH), "mlock", NULL, 0, GROUP_RUN, VALUE_NONE, AT(mlock), 0, 0,
+     NULL, NULL, "Keep the weights in memory: the system may not drop them to make room."},
+    {FLAG_PACK, ON_RUNS | ON(BENCH), "pack", NULL, 0, GROUP_RUN, VALUE_CHOICE, AT(pack), 0, 0,
+     "on|off", "off",
      "Pack BF16 weights without loss before the first token: more speed and less memory for some "
      "seconds at the start. The results do not depend on it."},
-    {FLAG_SKETCH, ON(GENERATE), "sketch", NULL, 0, GROUP_RUN, VALUE_CHOICE, AT(sketch), 0, 0,
-     "on|off", "off",
+    {FLAG_SKETCH, ON(GENERATE) | ON(BENCH), "sketch", NULL, 0, GROUP_RUN, VALUE_CHOICE, AT(sketch),
+     0, 0, "on|off", "off",
      "Make a sketch of the unembedding before the first token, so that fewer of its rows are read. "
      "The results do not depend on it."},
-    {FLAG_CHUNK, ON_RUNS | ON(INSPECT), "chunk", "batch-size", 'b', GROUP_RUN, VALUE_INTEGER,
-     AT(chunk), 0, 65536, "N", "0",
+    {FLAG_CHUNK, ON_RUNS | ON(INSPECT) | ON(BENCH), "chunk", "batch-size", 'b', GROUP_RUN,
+     VALUE_INTEGER, AT(chunk), 0, 65536, "N", "0",
      "Most tokens of the prompt in one forward pass; 0 is the default of 256. The results do not "
      "depend on it."},
     {FLAG_VERBOSE, ON_MODEL, "verbose", NULL, 'v', GROUP_RUN, VALUE_NONE, AT(verbose), 0, 0, NULL,
@@ -232,6 +253,21 @@ const command command_table[COMMAND_COUNT] = {
      "and what was compared. Exit status: 0 within the limits, 1 outside, 2 when the comparison "
      "could not be made.",
      false, run_parity},
+    {COMMAND_BENCH, "bench", NULL, "(-m PATH | --synthetic SHAPE) [flags]", "measure speed",
+     "Feeds prompts of random tokens (ppN) and generates tokens greedily (tgN), with D tokens "
+     "before them in the context (@ dD), -r times each after a run to warm up, and prints tokens "
+     "per second with their standard deviation, as llama-bench does.\n"
+     "\n"
+     "Further columns: GB/s are the bytes that were read of weights and cache, each once in a "
+     "forward pass, over the time; of read is that as a share of what the machine could read from "
+     "memory just before and after the test, on as many threads. GFLOP/s are operations of matrix "
+     "products and attention; of FMA is that as a share of what fused multiply-adds in float32 "
+     "gave around the test (kernels that multiply integers can exceed it). With --output csv, json "
+     "or jsonl the fields have llama-bench's names where the same is meant, besides others.\n"
+     "\n"
+     "Below the table: the time to open the model, the time from the start of the program to the "
+     "first token of a 32-token prompt, and the most memory in use, mapped weights included.",
+     false, run_bench},
     {COMMAND_HELP, "help", "COMMAND", "[COMMAND]", "print help", "Prints what --help prints.",
      false, run_help},
     {COMMAND_COMPLETION, "completion", "SHELL", "bash|zsh|fish", "print completions for a shell",

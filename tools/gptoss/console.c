@@ -13,8 +13,11 @@ static int write_error; /* errno of the first failed write to standard output; 0
 
 /* ---- the standard streams ------------------------------------------------------------------- */
 
+static double started;
+
 void console_open(void)
 {
+    started = console_seconds();
     /* Opened the wrong way round, so that using the stream fails as if it were still closed. */
     static const int directions[3] = {O_WRONLY, O_RDONLY, O_RDONLY};
     for (int descriptor = 0; descriptor < 3; descriptor++)
@@ -190,6 +193,11 @@ void *console_resize(void *block, size_t count, size_t size)
 }
 
 /* ---- formatting ------------------------------------------------------------------------------ */
+
+double console_started(void)
+{
+    return started;
+}
 
 double console_seconds(void)
 {

@@ -56,8 +56,9 @@ bool console_interrupted(void);
  * memory. The result is never NULL. */
 void *console_resize(void *block, size_t count, size_t size);
 
-/* Seconds of a clock that only goes forward. */
+/* Seconds of a clock that only goes forward; and what they were when console_open was called. */
 double console_seconds(void);
+double console_started(void);
 
 /* Room for the texts below. */
 #define CONSOLE_NUMBER 32

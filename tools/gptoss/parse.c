@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "console.h"
+#include "list.h"
 
 #define LONGEST_NAME 64
 
@@ -151,8 +152,11 @@ static const char *describe_value(const flag *of, char text[DESCRIPTION_ROOM])
     else if (of->kind == VALUE_SEED)
         snprintf(text, DESCRIPTION_ROOM, "a whole number from 0 to %llu, or -1 for a new one",
                  (unsigned long long)UINT64_MAX);
-    else if (of->kind == VALUE_CHOICE)
+    else if (of->kind == VALUE_CHOICE || of->kind == VALUE_CHOICES)
         describe_choices(of->value, text);
+    else if (of->kind == VALUE_NUMBERS)
+        snprintf(text, DESCRIPTION_ROOM, "whole numbers from %.0f to %.0f with commas between",
+                 of->least, of->most);
     else
         snprintf(text, DESCRIPTION_ROOM, "a value, %s", of->value);
     return text;
@@ -225,6 +229,12 @@ static bool store_value(const flag *of, const char *text, options *out)
     case VALUE_CHOICE:
         *(const char **)(void *)place = text;
         return is_choice(of->value, text);
+    case VALUE_NUMBERS:
+        *(const char **)(void *)place = text;
+        return list_numbers(text, of->least, of->most, &(list){0});
+    case VALUE_CHOICES:
+        *(const char **)(void *)place = text;
+        return list_choices(text, of->value, &(list){0});
     case VALUE_TEXTS:
         if (text[0] == '\0' || out->stop_count == MAX_STOP_TEXTS)
             return false;

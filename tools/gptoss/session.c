@@ -17,13 +17,22 @@ void session_close(session *of)
 
 /* ---- model, tokenizer, executor ------------------------------------------------------------- */
 
+int session_choose_cpu(const options *given)
+{
+    gptoss_error error;
+    if (given->cpu != NULL && gptoss_cpu_choose(given->cpu, &error) != GPTOSS_OK)
+        return console_error(&error);
+    return EXIT_GOOD;
+}
+
 int session_open_model(session *of, const options *given)
 {
     if (given->model == NULL)
         return console_usage(given->command, "expected a checkpoint, -m PATH, found none");
     gptoss_error error;
-    if (given->cpu != NULL && gptoss_cpu_choose(given->cpu, &error) != GPTOSS_OK)
-        return console_error(&error);
+    int status = session_choose_cpu(given);
+    if (status != EXIT_GOOD)
+        return status;
     double start = console_seconds();
     if (gptoss_model_open(given->model, &of->model, &error) != GPTOSS_OK)
         return console_error(&error);

@@ -17,6 +17,9 @@ typedef struct session {
  * was opened is closed by session_close, whether or not a function failed. */
 void session_close(session *of);
 
+/* Takes the instructions of --cpu. session_open_model does it too. */
+int session_choose_cpu(const options *given);
+
 /* Opens the checkpoint of -m, for computing with the instructions of --cpu. */
 int session_open_model(session *of, const options *given);
 
