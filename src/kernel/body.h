@@ -5,6 +5,7 @@
  * define, as static inline functions,
  *     vec                       16 floats
  *     vec_load, vec_store       from and to unaligned floats
+ *     vec_load_pairs            16 pairs, to a vector of firsts and one of seconds
  *     vec_set                   one float in all lanes
  *     vec_add, vec_sub, vec_mul, vec_div, vec_fma(a, b, c) = a * b + c rounded once
  *     vec_min(a, b) = a < b ? a : b,  vec_max(a, b) = a > b ? a : b   (the second if one is NaN)
@@ -302,24 +303,30 @@ static void axpy(float a, const float *x, size_t n, float *y)
         y[i] = fmaf(a, x[i], y[i]);
 }
 
+/* 16 gates and ups that lie in turns at h. */
+INLINE vec swiglu_16(const float *h, float alpha, float limit)
+{
+    vec gate;
+    vec up;
+    vec top = vec_set(limit);
+    vec_load_pairs(h, &gate, &up);
+    gate = vec_min(top, gate);
+    up = vec_min(top, vec_max(vec_set(-limit), up));
+    vec decay = vec_exp(vec_mul(vec_set(-alpha), gate));
+    vec sigmoid = vec_div(vec_set(1.0F), vec_add(vec_set(1.0F), decay));
+    return vec_mul(vec_mul(gate, sigmoid), vec_add(up, vec_set(1.0F)));
+}
+
 static void swiglu(const float *h, size_t n, float alpha, float limit, float *z)
 {
-    for (size_t i = 0; i < n; i += LANES) {
-        size_t count = n - i < LANES ? n - i : LANES;
-        float gates[LANES] = {0};
-        float ups[LANES] = {0};
-        for (size_t l = 0; l < count; l++) {
-            gates[l] = h[2 * (i + l)];
-            ups[l] = h[2 * (i + l) + 1];
-        }
-        vec top = vec_set(limit);
-        vec gate = vec_min(top, vec_load(gates));
-        vec up = vec_min(top, vec_max(vec_set(-limit), vec_load(ups)));
-        vec decay = vec_exp(vec_mul(vec_set(-alpha), gate));
-        vec sigmoid = vec_div(vec_set(1.0F), vec_add(vec_set(1.0F), decay));
-        vec result = vec_mul(vec_mul(gate, sigmoid), vec_add(up, vec_set(1.0F)));
-        vec_store(gates, result);
-        memcpy(z + i, gates, count * sizeof *z);
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        vec_store(z + i, swiglu_16(h + 2 * i, alpha, limit));
+    if (i < n) {
+        float rest[2 * LANES] = {0};
+        memcpy(rest, h + 2 * i, 2 * (n - i) * sizeof *rest);
+        vec_store(rest, swiglu_16(rest, alpha, limit));
+        memcpy(z + i, rest, (n - i) * sizeof *z);
     }
 }
 

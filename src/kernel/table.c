@@ -22,6 +22,8 @@ void kernel_table_init(kernel_table *table, cpu_features has)
     }
     if (has.vnni) {
         fixed_overlay_vnni(&table->fixed);
+        if (has.vbmi)
+            fixed_overlay_icelake(&table->fixed);
         sketch_overlay_vnni(&table->sketch);
     }
 #else

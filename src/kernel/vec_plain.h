@@ -21,6 +21,13 @@ static inline vec vec_load(const float *from)
 {
     EACH_LANE(from[l]);
 }
+static inline void vec_load_pairs(const float *from, vec *firsts, vec *seconds)
+{
+    for (size_t l = 0; l < 16; l++) {
+        firsts->lane[l] = from[2 * l];
+        seconds->lane[l] = from[2 * l + 1];
+    }
+}
 static inline vec vec_set(float value)
 {
     EACH_LANE(value);

@@ -12,6 +12,26 @@
 
 #include "harness.h"
 
+/* Checks or times the kernels of a processor that has these features. */
+static void run(const kernel_table *plain, cpu_features has, const char *level, bool bench)
+{
+    kernel_table table;
+    kernel_table_init(&table, has);
+    subject s = {plain, has.avx2 ? &table : NULL, level};
+    if (bench) {
+        printf("%s\n", s.level);
+        bench_float(&table);
+        bench_fixed(&table);
+        bench_sketch(&table);
+        bench_probe(&table);
+    } else {
+        check_float(&s);
+        check_fixed(&s);
+        check_sketch(&s);
+        check_probe(&s);
+    }
+}
+
 int main(int argc, char **argv)
 {
     bool bench = argc > 1 && strcmp(argv[1], "--bench") == 0;
@@ -21,22 +41,12 @@ int main(int argc, char **argv)
     kernel_table_init(&plain, cpu_level_features(CPU_PLAIN));
     printf("kcheck: seed %llu, this machine: %s\n", (unsigned long long)seed,
            cpu_level_name(cpu_detect()));
-    for (cpu_level level = CPU_PLAIN; level <= cpu_detect(); level++) {
-        kernel_table table;
-        kernel_table_init(&table, cpu_level_features(level));
-        subject s = {&plain, level == CPU_PLAIN ? NULL : &table, cpu_level_name(level)};
-        if (bench) {
-            printf("%s\n", s.level);
-            bench_float(&table);
-            bench_fixed(&table);
-            bench_sketch(&table);
-            bench_probe(&table);
-        } else {
-            check_float(&s);
-            check_fixed(&s);
-            check_sketch(&s);
-            check_probe(&s);
-        }
+    for (cpu_level level = CPU_PLAIN; level <= cpu_detect(); level++)
+        run(&plain, cpu_level_features(level), cpu_level_name(level), bench);
+    cpu_features has = cpu_level_features(CPU_AVX512_VNNI);
+    if (cpu_detect() >= CPU_AVX512_VNNI && has.vbmi) {
+        has.vbmi = false;
+        run(&plain, has, "avx512-vnni without VBMI", bench);
     }
     if (!bench)
         printf("%ld checks, %ld failed\n", checks, failures);

@@ -22,6 +22,21 @@ static inline vec vec_load(const float *from)
 {
     return (vec){_mm256_loadu_ps(from), _mm256_loadu_ps(from + 8)};
 }
+/* Eight pairs. */
+static inline void load_half_pairs(const float *from, __m256 *firsts, __m256 *seconds)
+{
+    __m256 a = _mm256_loadu_ps(from);
+    __m256 b = _mm256_loadu_ps(from + 8);
+    __m256 even = _mm256_shuffle_ps(a, b, 0x88);
+    __m256 odd = _mm256_shuffle_ps(a, b, 0xdd);
+    *firsts = _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(even), 0xd8));
+    *seconds = _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(odd), 0xd8));
+}
+static inline void vec_load_pairs(const float *from, vec *firsts, vec *seconds)
+{
+    load_half_pairs(from, &firsts->low, &seconds->low);
+    load_half_pairs(from + 16, &firsts->high, &seconds->high);
+}
 static inline void vec_store(float *to, vec a)
 {
     _mm256_storeu_ps(to, a.low);

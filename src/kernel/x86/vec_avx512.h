@@ -12,6 +12,15 @@ static inline vec vec_load(const float *from)
 {
     return _mm512_loadu_ps(from);
 }
+static inline void vec_load_pairs(const float *from, vec *firsts, vec *seconds)
+{
+    const __m512i even =
+        _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    __m512 a = _mm512_loadu_ps(from);
+    __m512 b = _mm512_loadu_ps(from + 16);
+    *firsts = _mm512_permutex2var_ps(a, even, b);
+    *seconds = _mm512_permutex2var_ps(a, _mm512_add_epi32(even, _mm512_set1_epi32(1)), b);
+}
 static inline void vec_store(float *to, vec a)
 {
     _mm512_storeu_ps(to, a);
