@@ -1,0 +1,160 @@
+/* What an executor counts of its passes, against what a person would count. */
+#include <string.h>
+
+#include "check.h"
+#include "gptoss.h"
+
+/* 3 layers (sliding, full, sliding), hidden 64, intermediate 32, vocabulary 200, 6 heads and 2 for
+ * keys of 16, 5 experts of which 2 are chosen, a window of 8; biases. */
+#define PUBLISHED GPTOSS_SOURCE_DIR "/tests/golden/published/"
+
+enum { LAYERS = 3, HIDDEN = 64, INTER = 32, VOCAB = 200, HEADS = 6, KV = 2, DIM = 16, WINDOW = 8 };
+enum { EXPERTS = 5, CHOSEN = 2, Q = HEADS * DIM, KVD = KV * DIM };
+
+static gptoss_model *model;
+static gptoss_executor *executor;
+
+static void open_model(const char *layout)
+{
+    char path[4096];
+    gptoss_executor_options options = {.threads = 1, .chunk = 64};
+    snprintf(path, sizeof path, "%s%s", PUBLISHED, layout);
+    CHECK(gptoss_model_open(path, &model, NULL) == GPTOSS_OK, "%s", path);
+    CHECK(gptoss_executor_open(model, &options, &executor, NULL) == GPTOSS_OK, "executor");
+}
+
+static void close_model(void)
+{
+    gptoss_executor_close(executor);
+    gptoss_model_close(model);
+}
+
+static gptoss_sequence *open_sequence(void)
+{
+    gptoss_sequence *sequence = NULL;
+    CHECK(gptoss_sequence_open(model, NULL, &sequence, NULL) == GPTOSS_OK, "sequence");
+    return sequence;
+}
+
+/* What one pass over `count` rows adds. */
+static gptoss_statistics pass(const gptoss_row *rows, size_t count)
+{
+    gptoss_statistics before, after;
+    uint64_t *from = (uint64_t *)(void *)&before;
+    uint64_t *to = (uint64_t *)(void *)&after;
+    gptoss_executor_statistics(executor, &before);
+    CHECK(gptoss_executor_forward(executor, rows, count, NULL, NULL) == GPTOSS_OK, "forward");
+    gptoss_executor_statistics(executor, &after);
+    for (size_t i = 0; i < sizeof after / sizeof *to; i++)
+        to[i] -= from[i];
+    CHECK(after.passes == 1 && after.rows == count, "one pass of %zu rows", count);
+    return after;
+}
+
+/* Which experts a pass chose. */
+typedef struct chosen {
+    bool of[LAYERS][EXPERTS];
+} chosen;
+
+static void note_experts(void *user, const gptoss_tap_view *view)
+{
+    chosen *noted = user;
+    for (size_t i = 0; view->stage == GPTOSS_STAGE_EXPERTS && i < view->rows * view->columns; i++)
+        noted->of[view->layer][view->ids[i]] = true;
+}
+
+static uint64_t count_chosen(const chosen *noted)
+{
+    uint64_t count = 0;
+    for (int layer = 0; layer < LAYERS; layer++)
+        for (int expert = 0; expert < EXPERTS; expert++)
+            count += noted->of[layer][expert];
+    return count;
+}
+
+/* Floats that are read as decoded copies of numbers of two bytes. */
+static uint64_t vectors(void)
+{
+    return LAYERS * (2 * HIDDEN + Q + 2 * KVD + HIDDEN + HEADS + EXPERTS) + HIDDEN;
+}
+
+/* One row: the bytes that inspect tells. */
+static void check_decode(const char *layout)
+{
+    gptoss_model_info info;
+    open_model(layout);
+    gptoss_sequence *sequence = open_sequence();
+    gptoss_model_describe(model, &info);
+    for (uint32_t position = 0; position < 20; position++) {
+        gptoss_row row = {sequence, position, position * 7, true};
+        gptoss_statistics used = pass(&row, 1);
+        CHECK(used.bytes_dense + used.bytes_experts + used.bytes_unembedding ==
+                  info.bytes_per_token + 2 * vectors(),
+              "%s: bytes of position %u", layout, position);
+        CHECK(used.experts == LAYERS * CHOSEN && used.logit_rows == 1, "%s", layout);
+        uint64_t window = position + 1 < WINDOW ? position + 1 : WINDOW;
+        uint64_t keys = 2 * window + position + 1;
+        CHECK(used.bytes_cache % (keys * 2 * KVD) == 0 && used.bytes_cache > 0,
+              "%s: keys of position %u", layout, position);
+        CHECK(used.bytes_cache / (keys * 2 * KVD) <= 4, "%s: no more than floats", layout);
+        CHECK(used.flops_attention == 4 * HEADS * DIM * keys, "%s: position %u", layout, position);
+        CHECK(used.flops_dense == 2 * LAYERS * HIDDEN * (2 * Q + 2 * KVD + EXPERTS), "%s", layout);
+        CHECK(used.flops_experts == 2 * LAYERS * CHOSEN * 3 * HIDDEN * INTER, "%s", layout);
+        CHECK(used.flops_unembedding == 2 * VOCAB * HIDDEN, "%s", layout);
+    }
+    gptoss_sequence_close(sequence);
+    close_model();
+}
+
+/* Many rows of two sequences: weights once, experts if chosen, keys once per sequence. */
+static void check_batch(void)
+{
+    gptoss_row rows[40];
+    chosen noted = {0};
+    open_model("hf-mxfp4");
+    gptoss_sequence *first = open_sequence();
+    gptoss_sequence *second = open_sequence();
+    gptoss_row one = {first, 0, 3, false};
+    gptoss_statistics single = pass(&one, 1);
+    CHECK(single.bytes_unembedding == 0 && single.flops_unembedding == 0, "no logits wanted");
+    gptoss_executor_tap(executor, note_experts, &noted);
+    for (uint32_t i = 0; i < 40; i++) /* 20 rows of each, in turn */
+        rows[i] = (gptoss_row){i % 2 == 0 ? first : second, i / 2 + (i % 2 == 0), i, i == 39};
+    gptoss_statistics many = pass(rows, 40);
+    CHECK(many.bytes_dense == single.bytes_dense + 39 * 2 * HIDDEN, "dense weights once");
+    CHECK(many.experts == count_chosen(&noted), "%llu experts", (unsigned long long)many.experts);
+    CHECK(many.bytes_experts == single.bytes_experts / single.experts * many.experts, "each once");
+    CHECK(many.flops_experts == 40 * single.flops_experts, "for each row");
+    CHECK(many.flops_dense == 40 * single.flops_dense, "for each row");
+    /* 21 positions of one sequence and 20 of the other, in three layers: the window is no wider
+     * than the chunk before it, so that all of them are looked at */
+    uint64_t key = single.bytes_cache / LAYERS;
+    CHECK(many.bytes_cache == key * LAYERS * (21 + 20), "each key once");
+    CHECK(many.logit_rows == 1 && many.bytes_unembedding == 2ULL * VOCAB * HIDDEN, "one row's");
+    gptoss_sequence_close(first);
+    gptoss_sequence_close(second);
+    close_model();
+}
+
+static void check_probe(void)
+{
+    gptoss_probe_result found = {0};
+    gptoss_error error = {GPTOSS_OK, ""};
+    CHECK(gptoss_probe(1, &found, &error) == GPTOSS_OK, "%s", error.message);
+    CHECK(found.threads == 1, "%u", found.threads);
+    CHECK(found.bytes_per_second > 1e8 && found.bytes_per_second < 1e13, "%g",
+          found.bytes_per_second);
+    CHECK(found.flops_per_second > 1e8 && found.flops_per_second < 1e13, "%g",
+          found.flops_per_second);
+    CHECK(gptoss_probe(100000, &found, &error) == GPTOSS_LIMIT, "too many threads");
+}
+
+int main(void)
+{
+    check_decode("hf-mxfp4");
+    check_decode("hf");
+    check_decode("original");
+    check_batch();
+    check_probe();
+    return test_result();
+}
