@@ -173,8 +173,7 @@ static void rotate(float *x, const float *cosine, const float *sine, size_t half
     ),
     "gate and up swapped": Bug(
         "activated",
-        [("src/kernel/body.h", "gates[l] = h[2 * (i + l)];", "gates[l] = h[2 * (i + l) + 1];"),
-         ("src/kernel/body.h", "ups[l] = h[2 * (i + l) + 1];", "ups[l] = h[2 * (i + l)];")],
+        [("src/kernel/body.h", "vec_load_pairs(h, &gate, &up);", "vec_load_pairs(h, &up, &gate);")],
     ),
     "down projection transposed": Bug(
         "expert_out",
