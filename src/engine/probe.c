@@ -5,7 +5,7 @@
 #include "base/memory.h"
 #include "op/parallel.h"
 
-/* More than what a core finds in caches: reading 1 GiB is no slower where it was tried. A quarter of
+/* More than a core finds in caches: reading 1 GiB is no slower where it was tried. A quarter of
  * what is available where that is less. */
 #define MOST_BYTES  ((size_t)256 << 20)
 #define LEAST_BYTES ((size_t)16 << 20)

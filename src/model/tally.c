@@ -28,8 +28,9 @@ static void tally_experts(gptoss_statistics *total, const layer_weights *layer,
 void tally_layer(gptoss_statistics *total, const gptoss_config *config, const layer_weights *layer,
                  const routing *route)
 {
-    const matrix *dense[] = {&layer->q, &layer->k, &layer->v, &layer->out, &layer->router};
-    for (size_t i = 0; i < sizeof dense / sizeof *dense; i++)
+    enum { PARTS = 5 };
+    const matrix *dense[PARTS] = {&layer->q, &layer->k, &layer->v, &layer->out, &layer->router};
+    for (size_t i = 0; i < PARTS; i++)
         add_product(dense[i], route->rows, &total->bytes_dense, &total->flops_dense);
     uint64_t floats = 2 * (uint64_t)config->hidden + config->heads + config->experts;
     if (layer->q_bias != NULL)

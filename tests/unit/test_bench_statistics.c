@@ -1,6 +1,7 @@
 /* Mean, standard deviation and median of repetitions. */
-#include "../../tools/gptoss/bench_statistics.c" /* the program is no library */
+#include "../../tools/gptoss/bench_statistics.h"
 
+#include <math.h>
 #include <stdbool.h>
 
 #include "check.h"
