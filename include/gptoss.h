@@ -340,11 +340,21 @@ typedef enum gptoss_precision {
 /* "f32", "bf16" or "q8". */
 GPTOSS_API const char *gptoss_precision_name(gptoss_precision precision);
 
+/* Whether each thread of a forward pass stays on a physical core of its own while it lasts. */
+typedef enum gptoss_pinning {
+    GPTOSS_PIN_AUTO, /* when there are as many threads as cores that this process may use, and
+                        OpenMP does not bind threads by itself: fewer threads would meet those of
+                        other programs on the first cores while others are idle */
+    GPTOSS_PIN_ON,   /* unless there are more threads than cores */
+    GPTOSS_PIN_OFF,
+} gptoss_pinning;
+
 typedef struct gptoss_executor_options {
     uint32_t threads; /* 0: the physical cores this process may use */
     uint32_t chunk;   /* most rows of one forward pass, at most GPTOSS_MAX_CHUNK; 0: the default */
     gptoss_numerics numerics;
     gptoss_precision precision; /* GPTOSS_NUMERICS_TORCH_BF16 has its own and wants F32 here */
+    gptoss_pinning pinning;
 } gptoss_executor_options;
 
 /* Work space and threads for forward passes over one model, which must outlive it. `options` may
@@ -356,6 +366,7 @@ GPTOSS_API void gptoss_executor_close(gptoss_executor *executor);
 
 GPTOSS_API const gptoss_model *gptoss_executor_model(const gptoss_executor *executor);
 GPTOSS_API uint32_t gptoss_executor_threads(const gptoss_executor *executor);
+GPTOSS_API bool gptoss_executor_pinned(const gptoss_executor *executor);
 GPTOSS_API uint32_t gptoss_executor_chunk(const gptoss_executor *executor);
 GPTOSS_API gptoss_numerics gptoss_executor_numerics(const gptoss_executor *executor);
 GPTOSS_API gptoss_precision gptoss_executor_precision(const gptoss_executor *executor);

@@ -3,10 +3,8 @@
 #if defined(GPTOSS_X86_KERNELS)
 #include <cpuid.h>
 #endif
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -130,59 +128,4 @@ gptoss_status gptoss_cpu_choose(const char *level, gptoss_error *error)
                     gptoss_cpu_level());
     atomic_store(&chosen, found);
     return GPTOSS_OK;
-}
-
-/* ---- cores ----------------------------------------------------------------------------------- */
-
-/* The lowest-numbered sibling of a core's hardware threads, or the processor itself. */
-static int first_sibling(int processor)
-{
-    char path[96];
-    int first = processor;
-    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list",
-             processor);
-    FILE *file = fopen(path, "re");
-    if (file == NULL)
-        return processor;
-    if (fscanf(file, "%d", &first) != 1)
-        first = processor;
-    fclose(file);
-    return first;
-}
-
-/* Whole processors that the control group's quota pays for; 0 when there is no quota. */
-static uint32_t quota_cores(void)
-{
-    long long quota = -1;
-    long long period = 0;
-    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "re");
-    if (file != NULL) {
-        if (fscanf(file, "%lld %lld", &quota, &period) != 2)
-            quota = -1; /* "max" */
-        fclose(file);
-    }
-    if (quota <= 0 || period <= 0)
-        return 0;
-    return (uint32_t)((quota + period - 1) / period);
-}
-
-uint32_t cpu_cores(void)
-{
-    cpu_set_t allowed;
-    CPU_ZERO(&allowed);
-    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
-        return 1;
-    uint32_t cores = 0;
-    for (int processor = 0; processor < CPU_SETSIZE; processor++) {
-        if (!CPU_ISSET((size_t)processor, &allowed))
-            continue;
-        int first = first_sibling(processor);
-        bool counted = first != processor && first >= 0 && first < CPU_SETSIZE &&
-                       CPU_ISSET((size_t)first, &allowed);
-        cores += counted ? 0 : 1;
-    }
-    uint32_t quota = quota_cores();
-    if (quota > 0 && quota < cores)
-        cores = quota;
-    return cores > 0 ? cores : 1;
 }

@@ -1,9 +1,8 @@
-/* What the processor can do and how many cores this process may use. */
+/* What the processor can do. */
 #ifndef BASE_CPU_H
 #define BASE_CPU_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
 /* Names for sets of instructions, each a superset of the one before. */
 typedef enum cpu_level {
@@ -40,8 +39,5 @@ cpu_level cpu_settle(void);
 
 /* The processor's features that belong to a level. */
 cpu_features cpu_level_features(cpu_level level);
-
-/* Physical cores in this process's affinity mask, within its control group's quota. At least 1. */
-uint32_t cpu_cores(void);
 
 #endif

@@ -10,6 +10,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/cgroup.h"
+
 #define ALIGNMENT 64
 
 void *memory_allocate(size_t bytes)
@@ -69,32 +71,6 @@ static bool keyed_number(const char *path, const char *key, uint64_t *out)
     return found;
 }
 
-/* The number a file consists of; false when there is none, as in "max". */
-static bool lone_number(const char *path, uint64_t *out)
-{
-    FILE *file = fopen(path, "re");
-    if (file == NULL)
-        return false;
-    bool found = fscanf(file, "%" SCNu64, out) == 1;
-    fclose(file);
-    return found;
-}
-
-/* The files of one version of control groups. */
-typedef struct cgroup_files {
-    const char *mount;
-    const char *limit;
-    const char *usage;
-    const char *inactive; /* keys in memory.stat of the file pages that can be dropped */
-    const char *active;
-} cgroup_files;
-
-static const cgroup_files cgroup_v1 = {"/sys/fs/cgroup/memory", "memory.limit_in_bytes",
-                                       "memory.usage_in_bytes", "total_inactive_file",
-                                       "total_active_file"};
-static const cgroup_files cgroup_v2 = {"/sys/fs/cgroup", "memory.max", "memory.current",
-                                       "inactive_file", "active_file"};
-
 /* directory/name; false when that is too long. */
 static bool join(char path[PATH_MAX], const char *directory, const char *name)
 {
@@ -102,19 +78,35 @@ static bool join(char path[PATH_MAX], const char *directory, const char *name)
     return length > 0 && length < PATH_MAX;
 }
 
-/* Lowers *limits to those of the group whose files lie in `directory`, if it has a limit. */
-static void apply_group(const char *directory, const cgroup_files *files, memory_limits *limits)
+/* The files of one version of control groups. */
+typedef struct cgroup_files {
+    const char *limit;
+    const char *usage;
+    const char *inactive; /* keys in memory.stat of the file pages that can be dropped */
+    const char *active;
+} cgroup_files;
+
+static const cgroup_files cgroup_v1 = {"memory.limit_in_bytes", "memory.usage_in_bytes",
+                                       "total_inactive_file", "total_active_file"};
+static const cgroup_files cgroup_v2 = {"memory.max", "memory.current", "inactive_file",
+                                       "active_file"};
+
+/* Lowers the limits at `user` to those of the group whose files lie in `directory`, if it has a
+ * limit. */
+static void apply_group(void *user, const char *directory, bool version2)
 {
-    char path[PATH_MAX + 32]; /* a directory and one of the names above */
+    const cgroup_files *files = version2 ? &cgroup_v2 : &cgroup_v1;
+    memory_limits *limits = user;
+    char path[PATH_MAX + 32]; /* a directory and a name */
     uint64_t limit = 0;
     uint64_t usage = 0;
     uint64_t inactive = 0;
     uint64_t active = 0;
-    if (!join(path, directory, files->limit) || !lone_number(path, &limit))
+    if (!cgroup_number(directory, files->limit, &limit))
         return;
     if (limit < limits->machine)
         limits->machine = limit;
-    if (!join(path, directory, files->usage) || !lone_number(path, &usage))
+    if (!cgroup_number(directory, files->usage, &usage))
         return;
     if (join(path, directory, "memory.stat")) {
         keyed_number(path, files->inactive, &inactive);
@@ -129,60 +121,6 @@ static void apply_group(const char *directory, const cgroup_files *files, memory
         limits->available = available;
 }
 
-/* The group at `path` and all above it. Inside a container the path may name a place that only the
- * host can see; the levels that exist count. */
-static void apply_groups(const char *root, const cgroup_files *files, const char *path,
-                         memory_limits *limits)
-{
-    char directory[PATH_MAX];
-    int length = snprintf(directory, sizeof directory, "%s%s%s", root, files->mount, path);
-    size_t top = strlen(root) + strlen(files->mount);
-    if (length < 0 || (size_t)length >= sizeof directory)
-        return;
-    for (;;) {
-        apply_group(directory, files, limits);
-        char *slash = strrchr(directory, '/');
-        if (slash == NULL || (size_t)(slash - directory) < top)
-            return;
-        *slash = '\0';
-    }
-}
-
-/* Whether `name` is one of the comma-separated `controllers`. */
-static bool has_controller(const char *controllers, const char *name)
-{
-    size_t length = strlen(name);
-    for (const char *at = controllers; (at = strstr(at, name)) != NULL; at += length) {
-        bool begins = at == controllers || at[-1] == ',';
-        if (begins && (at[length] == '\0' || at[length] == ','))
-            return true;
-    }
-    return false;
-}
-
-/* Every line of /proc/self/cgroup is "hierarchy:controllers:path"; version 2 has no controllers. */
-static void apply_cgroup_list(const char *root, memory_limits *limits)
-{
-    char line[PATH_MAX];
-    FILE *file = join(line, root, "proc/self/cgroup") ? fopen(line, "re") : NULL;
-    if (file == NULL)
-        return;
-    while (fgets(line, sizeof line, file) != NULL) {
-        line[strcspn(line, "\n")] = '\0';
-        char *controllers = strchr(line, ':');
-        char *path = controllers != NULL ? strchr(controllers + 1, ':') : NULL;
-        if (path == NULL)
-            continue;
-        *path++ = '\0';
-        controllers++;
-        if (has_controller(controllers, "memory"))
-            apply_groups(root, &cgroup_v1, path, limits);
-        else if (controllers[0] == '\0')
-            apply_groups(root, &cgroup_v2, path, limits);
-    }
-    fclose(file);
-}
-
 memory_limits memory_limits_read(const char *root)
 {
     memory_limits limits = {0};
@@ -194,7 +132,7 @@ memory_limits memory_limits_read(const char *root)
         limits.machine = kibibytes << 10;
     if (keyed_number(path, "MemAvailable", &kibibytes))
         limits.available = kibibytes << 10;
-    apply_cgroup_list(root, &limits);
+    cgroup_visit(root, "memory", apply_group, &limits);
     return limits;
 }
 

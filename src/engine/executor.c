@@ -1,7 +1,7 @@
 /* Checked batches in, logits out. */
 #include <stdlib.h>
 
-#include "base/cpu.h"
+#include "base/cores.h"
 #include "engine/sequence.h"
 #include "model/forward.h"
 
@@ -20,19 +20,37 @@ struct gptoss_executor {
     const gptoss_model *model;
     uint32_t chunk;
     forward_options options;
+    uint16_t *processors; /* [threads] when they are pinned */
     workspace space;
     forward_row *rows; /* [chunk] the batch being run */
     gptoss_row *fed;   /* [chunk] the batch that gptoss_executor_feed makes */
 };
 
+/* Chooses the processors of threads that are to be pinned; false when there is no memory. */
+static bool choose_processors(gptoss_executor *executor, gptoss_pinning pinning)
+{
+    uint32_t threads = executor->options.threads;
+    if (pinning == GPTOSS_PIN_OFF)
+        return true;
+    executor->processors = calloc(threads, sizeof *executor->processors);
+    if (executor->processors == NULL)
+        return false;
+    uint32_t cores = cores_list(executor->processors, threads);
+    bool fit = pinning == GPTOSS_PIN_ON ? threads <= cores : threads == cores && !parallel_binds();
+    executor->options.processors = fit ? executor->processors : NULL;
+    return true;
+}
+
 gptoss_status gptoss_executor_open(const gptoss_model *model,
                                    const gptoss_executor_options *options, gptoss_executor **out,
                                    gptoss_error *error)
 {
-    uint32_t threads = options == NULL || options->threads == 0 ? cpu_cores() : options->threads;
+    uint32_t threads =
+        options == NULL || options->threads == 0 ? parallel_default() : options->threads;
     uint32_t chunk = options == NULL || options->chunk == 0 ? GPTOSS_DEFAULT_CHUNK : options->chunk;
     gptoss_numerics numerics = options == NULL ? GPTOSS_NUMERICS_F32 : options->numerics;
     gptoss_precision precision = options == NULL ? GPTOSS_PRECISION_F32 : options->precision;
+    gptoss_pinning pinning = options == NULL ? GPTOSS_PIN_AUTO : options->pinning;
     *out = NULL;
     gptoss_status status = gptoss_cpu_choose(NULL, error);
     if (status != GPTOSS_OK)
@@ -55,6 +73,9 @@ gptoss_status gptoss_executor_open(const gptoss_model *model,
                     "precision %s with numerics torch-bf16: these round by themselves and expect "
                     "precision f32",
                     gptoss_precision_name(precision));
+    if (pinning != GPTOSS_PIN_AUTO && pinning != GPTOSS_PIN_ON && pinning != GPTOSS_PIN_OFF)
+        return fail(error, GPTOSS_USAGE, "pinning %d: expected that of auto, on or off",
+                    (int)pinning);
     if (threads > parallel_limit())
         threads = parallel_limit();
 
@@ -68,7 +89,7 @@ gptoss_status gptoss_executor_open(const gptoss_model *model,
     executor->rows = calloc(chunk, sizeof *executor->rows);
     executor->fed = calloc(chunk, sizeof *executor->fed);
     status =
-        executor->rows == NULL || executor->fed == NULL
+        executor->rows == NULL || executor->fed == NULL || !choose_processors(executor, pinning)
             ? fail_memory(error, "a batch", chunk * sizeof *executor->rows)
             : workspace_init(&executor->space, gptoss_model_config(model), chunk, threads, error);
     if (status != GPTOSS_OK) {
@@ -84,6 +105,7 @@ void gptoss_executor_close(gptoss_executor *executor)
     if (executor == NULL)
         return;
     workspace_free(&executor->space);
+    free(executor->processors);
     free(executor->rows);
     free(executor->fed);
     free(executor);
@@ -97,6 +119,11 @@ const gptoss_model *gptoss_executor_model(const gptoss_executor *executor)
 uint32_t gptoss_executor_threads(const gptoss_executor *executor)
 {
     return executor->options.threads;
+}
+
+bool gptoss_executor_pinned(const gptoss_executor *executor)
+{
+    return executor->options.processors != NULL;
 }
 
 uint32_t gptoss_executor_chunk(const gptoss_executor *executor)

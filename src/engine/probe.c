@@ -1,7 +1,6 @@
 /* What the machine can do, beside which a model's speed is judged. */
 #include "op/probe.h"
 
-#include "base/cpu.h"
 #include "base/memory.h"
 #include "op/parallel.h"
 
@@ -14,7 +13,7 @@
 gptoss_status gptoss_probe(uint32_t threads, gptoss_probe_result *out, gptoss_error *error)
 {
     *out = (gptoss_probe_result){0};
-    threads = threads == 0 ? cpu_cores() : threads;
+    threads = threads == 0 ? parallel_default() : threads;
     if (threads > PARALLEL_MAX_THREADS)
         return fail(error, GPTOSS_LIMIT, "%u threads: expected at most %d", threads,
                     PARALLEL_MAX_THREADS);

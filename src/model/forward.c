@@ -155,7 +155,7 @@ gptoss_status forward(const gptoss_model *model, workspace *space, const forward
     for (size_t place = 0; place < (size_t)2 * model->config.layers + 2; place++)
         space->alarms[place] = 0;
     space->route.rows = count;
-    parallel_run(options->threads, run, &b);
+    parallel_run_on(options->threads, options->processors, run, &b);
     if (b.abandoned)
         return fail(error, GPTOSS_INTERRUPTED, "interrupted");
     return check_alarms(model, space, error);

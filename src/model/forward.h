@@ -18,6 +18,7 @@ typedef bool (*forward_layer_fn)(void *user, uint32_t layer);
 
 typedef struct forward_options {
     uint32_t threads;
+    const uint16_t *processors; /* [threads] where they run; NULL: anywhere */
     gptoss_numerics numerics;
     gptoss_precision precision;
     gptoss_tap_fn tap; /* or NULL */

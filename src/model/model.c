@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cpu.h"
 #include "base/memory.h"
 #include "base/sha256.h"
 #include "checkpoint/config.h"
@@ -142,7 +141,7 @@ void gptoss_model_forecast(const gptoss_model *model, const gptoss_sequence_opti
     gptoss_sequence_options wanted = kv_cache_options(&model->config, options);
     *out = (gptoss_memory){
         .cache = kv_cache_bytes(&model->config, wanted),
-        .scratch = workspace_bytes(&model->config, wanted.chunk, cpu_cores(), 1),
+        .scratch = workspace_bytes(&model->config, wanted.chunk, parallel_default(), 1),
         .available = memory_available(),
         .machine = memory_machine(),
     };

@@ -1,7 +1,7 @@
 /* What is done to weights ahead of the first pass. */
-#include "base/cpu.h"
 #include "model/model.h"
 #include "model/read_ahead.h"
+#include "op/parallel.h"
 
 /* What the parts share. */
 typedef struct preparation {
@@ -36,7 +36,7 @@ gptoss_status gptoss_model_prepare(gptoss_model *model, const gptoss_prepare_opt
                                    gptoss_progress_fn progress, void *user, gptoss_error *error)
 {
     preparation p = {.model = model,
-                     .threads = options->threads > 0 ? options->threads : cpu_cores(),
+                     .threads = options->threads > 0 ? options->threads : parallel_default(),
                      .progress = progress,
                      .user = user,
                      .error = error};

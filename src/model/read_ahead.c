@@ -130,7 +130,7 @@ static gptoss_status lock_files(const gptoss_model *model, gptoss_error *error)
 {
     uint64_t bytes = file_bytes(model);
     uint64_t available = memory_available();
-    if (available < bytes)
+    if (available < bytes && !checkpoint_in_memory(model->files))
         return fail(error, GPTOSS_MEMORY,
                     "cannot lock %" PRIu64 " KiB of weights in memory: %" PRIu64
                     " KiB are available",

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cpu.h"
 #include "base/memory.h"
 #include "base/text_buffer.h"
 #include "checkpoint/config.h"
@@ -160,7 +159,7 @@ gptoss_status gptoss_model_open_synthetic(const gptoss_config *config, uint64_t 
                                           gptoss_model **out, gptoss_error *error)
 {
     *out = NULL;
-    threads = threads == 0 ? cpu_cores() : threads;
+    threads = threads == 0 ? parallel_default() : threads;
     if (threads > PARALLEL_MAX_THREADS)
         return fail(error, GPTOSS_LIMIT, "%u threads: expected at most %d", threads,
                     PARALLEL_MAX_THREADS);

@@ -36,7 +36,7 @@ typedef struct workspace {
     uint32_t *wanted_positions; /* [rows] of those that want logits */
     kv_view *views;             /* [rows] the cache of each row at the present layer */
     routing route;
-    op_alarm *alarms; /* [2 * layers + 2] one per place where numbers are checked */
+    op_alarm *alarms;             /* [2 * layers + 2] one per place where numbers are checked */
     gptoss_statistics statistics; /* of all passes so far */
     void *memory;
     size_t bytes; /* reserved */

@@ -2,20 +2,91 @@
 
 #include <limits.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "base/cores.h"
+
+/* ---- affinity -------------------------------------------------------------------------------- */
+
+/* Bits of 8192 processors: the system refuses a mask that is shorter than its own. */
+typedef struct affinity {
+    unsigned long words[8192 / (8 * sizeof(unsigned long))];
+    size_t bytes; /* that the system has filled in; 0: nothing to restore */
+} affinity;
+
+/* Moves this thread to a processor; *before is what to restore. By system calls: the library's
+ * wrappers clear a kilobyte first. */
+static void pin(uint32_t processor, affinity *before)
+{
+    enum { BITS = 8 * sizeof(unsigned long) };
+    long filled = syscall(SYS_sched_getaffinity, 0, sizeof before->words, before->words);
+    size_t end = (processor / BITS + 1) * sizeof(unsigned long);
+    before->bytes = 0;
+    if (filled < (long)end)
+        return;
+    unsigned long one[sizeof before->words / sizeof *before->words];
+    for (size_t i = 0; i < (size_t)filled / sizeof *one; i++)
+        one[i] = 0;
+    one[processor / BITS] = 1UL << (processor % BITS);
+    if (syscall(SYS_sched_setaffinity, 0, (size_t)filled, one) == 0)
+        before->bytes = (size_t)filled;
+}
+
+static void unpin(const affinity *before)
+{
+    if (before->bytes > 0)
+        syscall(SYS_sched_setaffinity, 0, before->bytes, before->words);
+}
+
+/* One thread of a team: pinned, if so wished, while the body runs. */
+static void run_body(const team *self, const uint16_t *processors,
+                     void (*body)(const team *, void *), void *user)
+{
+    affinity before;
+    if (processors != NULL)
+        pin(processors[self->rank], &before);
+    body(self, user);
+    if (processors != NULL)
+        unpin(&before);
+}
+
+void parallel_run(uint32_t threads, void (*body)(const team *, void *), void *user)
+{
+    parallel_run_on(threads, NULL, body, user);
+}
+
+/* ---- teams ----------------------------------------------------------------------------------- */
 
 #if defined(_OPENMP)
 #include <omp.h>
 
-void parallel_run(uint32_t threads, void (*body)(const team *, void *), void *user)
+void parallel_run_on(uint32_t threads, const uint16_t *processors,
+                     void (*body)(const team *, void *), void *user)
 {
     team_barrier barrier = {0};
 #pragma omp parallel num_threads(threads)
     {
         team self = {(uint32_t)omp_get_thread_num(), (uint32_t)omp_get_num_threads(), &barrier};
-        body(&self, user);
+        run_body(&self, processors, body, user);
     }
+}
+
+bool parallel_binds(void)
+{
+    return omp_get_proc_bind() != omp_proc_bind_false;
+}
+
+uint32_t parallel_default(void)
+{
+    if (!parallel_binds())
+        return cpu_cores();
+    /* OpenMP has bound the first thread already, so that its mask tells nothing. */
+    int places = omp_get_num_places();
+    uint32_t quota = cores_quota("");
+    uint32_t threads = places > 0 ? (uint32_t)places : 1;
+    return threads < quota ? threads : quota;
 }
 
 uint32_t parallel_limit(void)
@@ -25,12 +96,23 @@ uint32_t parallel_limit(void)
 
 #else
 
-void parallel_run(uint32_t threads, void (*body)(const team *, void *), void *user)
+void parallel_run_on(uint32_t threads, const uint16_t *processors,
+                     void (*body)(const team *, void *), void *user)
 {
     team_barrier barrier = {0};
     team self = {0, 1, &barrier};
     (void)threads;
-    body(&self, user);
+    run_body(&self, processors, body, user);
+}
+
+bool parallel_binds(void)
+{
+    return false;
+}
+
+uint32_t parallel_default(void)
+{
+    return 1;
 }
 
 uint32_t parallel_limit(void)
@@ -39,6 +121,8 @@ uint32_t parallel_limit(void)
 }
 
 #endif
+
+/* ---- inside a team --------------------------------------------------------------------------- */
 
 static inline void pause_briefly(void)
 {

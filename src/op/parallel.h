@@ -3,6 +3,7 @@
 #define OP_PARALLEL_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +27,19 @@ typedef struct team {
 /* Calls body(team, user) on `threads` threads and returns when all have. A build without OpenMP, or
  * a system that gives fewer threads, runs a smaller team. */
 void parallel_run(uint32_t threads, void (*body)(const team *, void *), void *user);
+
+/* The same with thread r on processor processors[r], for the time of the call: every thread's
+ * affinity, the caller's among them, is then what it was. A processor that is not to be had is not
+ * missed. NULL: wherever the system puts them. */
+void parallel_run_on(uint32_t threads, const uint16_t *processors,
+                     void (*body)(const team *, void *), void *user);
+
+/* Whether OpenMP has been told to bind threads by itself (OMP_PROC_BIND, OMP_PLACES). */
+bool parallel_binds(void);
+
+/* How many threads suit this process: one for each physical core that it may use, or for each place
+ * that OpenMP was told of, within the quotas of its control groups. At least 1. */
+uint32_t parallel_default(void);
 
 /* The most threads that this build can use: 1 without OpenMP. */
 uint32_t parallel_limit(void);

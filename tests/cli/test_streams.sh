@@ -44,7 +44,8 @@ expect "it ends by itself" test "$(cat status)" != 141
 raw 0 '' 'timeout 60 $gptoss generate -m model -p hello --ignore-eos 2>/dev/null | head -c 20 >out'
 expect "20 bytes came" test "$(wc -c <out)" == 20
 
-# interrupted COMMAND...: presses the key once output has come; leaves its exit status in $status.
+# interrupted COMMAND...: presses the key once a text has come that is longer than the prompt
+# "hello"; leaves the exit status in $status.
 interrupted()
 {
     shown="gptoss $* and Ctrl-C"
@@ -54,7 +55,7 @@ interrupted()
     "$gptoss" "$@" >out 2>err <in &
     local child=$! waited=0
     set +m
-    until [[ -s out ]] || ((waited++ > 300)); do sleep 0.1; done
+    until [[ $(wc -c <out) -gt 5 ]] || ((waited++ > 300)); do sleep 0.1; done
     kill -INT $child
     wait $child || status=$?
 }

@@ -54,6 +54,7 @@ typedef enum flag_id {
     FLAG_NUMERICS,
     FLAG_PRECISION,
     FLAG_CPU,
+    FLAG_PIN,
     FLAG_MLOCK,
     FLAG_PACK,
     FLAG_SKETCH,
@@ -98,6 +99,7 @@ typedef struct options {
     const char *pack;      /* "on" or "off"; NULL: the command has no such flag, */
     const char *sketch;    /* likewise */
     const char *cpu;       /* NULL: GPTOSS_CPU, else all that the processor has */
+    const char *pin;       /* "auto", "on" or "off" */
     const char *synthetic; /* NULL: a checkpoint */
     const char *prompts;   /* lists, as those below */
     const char *generations;

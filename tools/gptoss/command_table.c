@@ -173,6 +173,11 @@ static const flag flag_table[] = {
      "plain|avx2|avx512|avx512-vnni|avx512-bf16", NULL,
      "The most instructions that are used, which goes before the environment variable GPTOSS_CPU "
      "(default: all that the processor has)."},
+    {FLAG_PIN, ON_RUNS | ON(BENCH), "pin", NULL, 0, GROUP_RUN, VALUE_CHOICE, AT(pin), 0, 0,
+     "auto|on|off", "auto",
+     "Keep each thread on a physical core of its own. auto does so when the threads take all cores "
+     "that the program may use; with fewer, two programs beside each other would share the first "
+     "cores and leave others idle."},
     {FLAG_MLOCK, ON_RUNS | ON(BENCH), "mlock", NULL, 0, GROUP_RUN, VALUE_NONE, AT(mlock), 0, 0,
      NULL, NULL, "Keep the weights in memory: the system may not drop them to make room."},
     {FLAG_PACK, ON_RUNS | ON(BENCH), "pack", NULL, 0, GROUP_RUN, VALUE_CHOICE, AT(pack), 0, 0,

@@ -63,7 +63,7 @@ static int write_dump(session *opened, const options *given, const input_text *t
 
 int run_dump(const options *given)
 {
-    session opened = {NULL, NULL, NULL, NULL};
+    session opened = {.model = NULL};
     input_text text = {NULL, 0};
     input_ids tokens = {NULL, 0};
     gptoss_numerics numerics;

@@ -201,7 +201,7 @@ static void unescape_stops(options *given)
 int run_generate(const options *given)
 {
     options adjusted = *given;
-    session opened = {NULL, NULL, NULL, NULL};
+    session opened = {.model = NULL};
     input_ids prompt = {NULL, 0};
     int status = check_flags(&adjusted);
     if (adjusted.escape)

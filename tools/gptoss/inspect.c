@@ -59,7 +59,7 @@ static int look(inspection *of)
 
 int run_inspect(const options *given)
 {
-    session opened = {NULL, NULL, NULL, NULL};
+    session opened = {.model = NULL};
     double start = console_seconds();
     int status = session_open_model(&opened, given);
     inspection of = {.given = given, .model = opened.model, .seconds = console_seconds() - start};

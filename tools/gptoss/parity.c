@@ -28,9 +28,10 @@ static int check_flags(const options *given)
     static const struct {
         flag_id id;
         const char *name;
-    } computing[] = {{FLAG_ISOLATED, "isolated"},   {FLAG_NUMERICS, "numerics"},
-                     {FLAG_PRECISION, "precision"}, {FLAG_CPU, "cpu"},
-                     {FLAG_MLOCK, "mlock"},         {FLAG_PACK, "pack"}};
+    } computing[] = {
+        {FLAG_ISOLATED, "isolated"}, {FLAG_NUMERICS, "numerics"}, {FLAG_PRECISION, "precision"},
+        {FLAG_CPU, "cpu"},           {FLAG_PIN, "pin"},           {FLAG_MLOCK, "mlock"},
+        {FLAG_PACK, "pack"}};
     for (size_t i = 0; i < sizeof computing / sizeof computing[0]; i++)
         if (given->candidate != NULL && given->given[computing[i].id])
             return console_usage(given->command,

@@ -174,7 +174,7 @@ static int check_flags(const options *given)
 
 int run_perplexity(const options *given)
 {
-    session opened = {NULL, NULL, NULL, NULL};
+    session opened = {.model = NULL};
     input_ids text = {NULL, 0};
     int status = check_flags(given);
     if (status == EXIT_GOOD)

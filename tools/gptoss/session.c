@@ -12,7 +12,7 @@ void session_close(session *of)
     gptoss_executor_close(of->executor);
     gptoss_tokenizer_close(of->tokenizer);
     gptoss_model_close(of->model);
-    *of = (session){NULL, NULL, NULL, NULL};
+    *of = (session){.model = NULL};
 }
 
 /* ---- model, tokenizer, executor ------------------------------------------------------------- */
@@ -58,6 +58,9 @@ int session_prepare_model(session *of, const options *given)
                                      .sketch = is_on(given->sketch),
                                      .threads = (uint32_t)given->threads};
     gptoss_error error;
+    if (of->prepared)
+        return EXIT_GOOD;
+    of->prepared = true;
     double start = console_seconds();
     console_catch_interrupt();
     if (gptoss_model_prepare(of->model, &wanted, console_progress_bytes, NULL, &error) != GPTOSS_OK)
@@ -105,12 +108,20 @@ gptoss_sequence_options session_sequence(const options *given, uint32_t context)
     return (gptoss_sequence_options){.context = context, .chunk = session_chunk(given)};
 }
 
+static gptoss_pinning pinning_asked(const options *given)
+{
+    return is_on(given->pin)                ? GPTOSS_PIN_ON
+           : strcmp(given->pin, "off") == 0 ? GPTOSS_PIN_OFF
+                                            : GPTOSS_PIN_AUTO;
+}
+
 int session_open_executor(session *of, const options *given, gptoss_numerics numerics)
 {
     gptoss_executor_options wanted = {.threads = (uint32_t)given->threads,
                                       .chunk = session_chunk(given),
                                       .numerics = numerics,
-                                      .precision = precision_asked(given)};
+                                      .precision = precision_asked(given),
+                                      .pinning = pinning_asked(given)};
     gptoss_error error;
     if (numerics != GPTOSS_NUMERICS_F32 && wanted.precision != GPTOSS_PRECISION_F32)
         return console_usage(given->command,
@@ -123,9 +134,10 @@ int session_open_executor(session *of, const options *given, gptoss_numerics num
     if (gptoss_executor_open(of->model, &wanted, &of->executor, &error) != GPTOSS_OK)
         return console_error(&error);
     console_verbose(given,
-                    "computing on %u threads with %s kernels, at most %u rows at a time, in "
+                    "computing on %u %sthreads with %s kernels, at most %u rows at a time, in "
                     "%s with inputs of products in %s",
-                    gptoss_executor_threads(of->executor), gptoss_cpu_level(),
+                    gptoss_executor_threads(of->executor),
+                    gptoss_executor_pinned(of->executor) ? "pinned " : "", gptoss_cpu_level(),
                     gptoss_executor_chunk(of->executor), gptoss_numerics_name(numerics),
                     given->precision);
     return EXIT_GOOD;
@@ -137,6 +149,7 @@ void session_put_run(json_writer *json, const gptoss_executor *executor)
     json_put_text(json, "precision", gptoss_precision_name(gptoss_executor_precision(executor)));
     json_put_text(json, "cpu", gptoss_cpu_level());
     json_put_whole(json, "threads", gptoss_executor_threads(executor));
+    json_put_bool(json, "pinned", gptoss_executor_pinned(executor));
     json_end_object(json);
 }
 

@@ -11,6 +11,7 @@ typedef struct session {
     gptoss_tokenizer *tokenizer; /* NULL when there is none */
     gptoss_executor *executor;
     gptoss_sequence *sequence;
+    bool prepared; /* session_prepare_model has been called */
 } session;
 
 /* These print a sentence when they fail and return the exit status. The session starts zeroed; what
@@ -23,7 +24,7 @@ int session_choose_cpu(const options *given);
 /* Opens the checkpoint of -m, for computing with the instructions of --cpu. */
 int session_open_model(session *of, const options *given);
 
-/* Reads the weights ahead, locks, packs and sketches them, as was asked for. */
+/* Reads the weights ahead, locks, packs and sketches them, as was asked for; the first time. */
 int session_prepare_model(session *of, const options *given);
 
 /*
@@ -42,7 +43,7 @@ int session_open_executor(session *of, const options *given, gptoss_numerics num
  */
 int session_open_sequence(session *of, const options *given, uint64_t prompt, uint64_t wanted);
 
-/* Puts "run": {precision, cpu, threads}, what an executor computes with. */
+/* Puts "run": {precision, cpu, threads, pinned}, what an executor computes with. */
 void session_put_run(json_writer *json, const gptoss_executor *executor);
 
 /* What --chunk says of a sequence of `context` positions. */

@@ -171,7 +171,7 @@ int run_tokenize(const options *given)
     if (given->decode && (given->json || given->null))
         return console_usage(given->command,
                              "--decode: expected neither --json nor --null with it");
-    session opened = {NULL, NULL, NULL, NULL};
+    session opened = {.model = NULL};
     int status = open_tokenizer(&opened, given);
     if (status == EXIT_GOOD)
         status = given->decode ? decode(opened.tokenizer, given) : encode(opened.tokenizer, given);

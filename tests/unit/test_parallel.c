@@ -1,0 +1,99 @@
+/* op/parallel: who runs where, and that affinities are afterwards what they were. */
+#include <sched.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/cores.h"
+#include "check.h"
+#include "gptoss.h"
+#include "op/parallel.h"
+
+#define MOST 64
+
+typedef struct seen {
+    uint32_t size;
+    int processor[MOST];
+    int allowed[MOST]; /* processors in the mask */
+} seen;
+
+static void look(const team *self, void *user)
+{
+    seen *s = user;
+    cpu_set_t mask;
+    CPU_ZERO(&mask);
+    s->size = self->size;
+    sched_getaffinity(0, sizeof mask, &mask);
+    s->allowed[self->rank] = CPU_COUNT(&mask);
+    s->processor[self->rank] = sched_getcpu();
+    team_wait(self);
+}
+
+static void check_places(void)
+{
+    uint16_t processors[MOST];
+    uint16_t far[MOST];
+    seen s = {0};
+    uint32_t cores = cores_list(processors, MOST);
+    cores = cores < MOST ? cores : MOST;
+    int before;
+    look(&(team){0, 1, &(team_barrier){0}}, &s);
+    before = s.allowed[0];
+    for (uint32_t threads = 1; threads <= cores; threads++) {
+        parallel_run_on(threads, processors, look, &s);
+        for (uint32_t i = 0; i < s.size; i++)
+            CHECK(s.processor[i] == processors[i] && s.allowed[i] == 1, "thread %u of %u is on %d",
+                  i, threads, s.processor[i]);
+        parallel_run(threads, look, &s);
+        for (uint32_t i = 0; i < s.size; i++)
+            CHECK(s.allowed[i] == before, "thread %u of %u may use %d, not %d", i, threads,
+                  s.allowed[i], before);
+    }
+    for (uint32_t i = 0; i < MOST; i++)
+        far[i] = CORES_MOST - 1;
+    parallel_run_on(2, far, look, &s);
+    CHECK(s.allowed[0] == before, "a processor that is not there");
+}
+
+/* ---- executors ------------------------------------------------------------------------------- */
+
+static bool pinned(const gptoss_model *model, uint32_t threads, gptoss_pinning pinning)
+{
+    gptoss_executor *executor = NULL;
+    gptoss_error error = {.message = ""};
+    gptoss_executor_options options = {.threads = threads, .chunk = 1, .pinning = pinning};
+    gptoss_status status = gptoss_executor_open(model, &options, &executor, &error);
+    CHECK(status == GPTOSS_OK, "%s", error.message);
+    bool found = status == GPTOSS_OK && gptoss_executor_pinned(executor);
+    gptoss_executor_close(executor);
+    return found;
+}
+
+static void check_executors(void)
+{
+    gptoss_model *model = NULL;
+    gptoss_error error = {.message = ""};
+    uint16_t processors[MOST];
+    uint32_t cores = cores_list(processors, MOST);
+    CHECK(gptoss_model_open(GPTOSS_SOURCE_DIR "/models/austen", &model, &error) == GPTOSS_OK, "%s",
+          error.message);
+    if (cores > 1 && parallel_limit() > 1) {
+        CHECK(!pinned(model, cores - 1, GPTOSS_PIN_AUTO), "fewer threads than cores");
+        CHECK(pinned(model, cores - 1, GPTOSS_PIN_ON), "fewer threads than cores, as wished");
+        CHECK(!pinned(model, cores + 1, GPTOSS_PIN_ON), "more threads than cores");
+    }
+    if (cores <= parallel_limit())
+        CHECK(pinned(model, cores, GPTOSS_PIN_AUTO) == !parallel_binds(), "as many as cores");
+    CHECK(!pinned(model, cores, GPTOSS_PIN_OFF), "off");
+    gptoss_executor_options wrong = {.pinning = (gptoss_pinning)3};
+    gptoss_executor *executor = NULL;
+    CHECK(gptoss_executor_open(model, &wrong, &executor, &error) == GPTOSS_USAGE && !executor,
+          "no such pinning");
+    gptoss_model_close(model);
+}
+
+int main(void)
+{
+    check_places();
+    check_executors();
+    return test_result();
+}
