@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "base/cpu.h"
+#include "kernel/dense.h"
 #include "kernel/fixed.h"
 #include "kernel/probe.h"
 #include "kernel/sketch.h"
@@ -97,7 +98,8 @@ typedef struct kernel_table {
     kernel_swiglu_fn swiglu;
     kernel_axpy_fn axpy;
     kernel_exp_fn exp;
-    fixed_table fixed; /* MXFP4 weights with fixed-point activations */
+    dense_kernels dense; /* BF16 rows, packed rows, panels of rows */
+    fixed_table fixed;   /* MXFP4 weights with fixed-point activations */
     sketch_table sketch; /* coarse copies of matrices */
     probe_table probe;   /* what the machine can do */
 } kernel_table;

@@ -5,17 +5,20 @@
 void kernel_table_init(kernel_table *table, cpu_features has)
 {
     kernel_overlay_plain(table);
+    dense_overlay_plain(&table->dense);
     fixed_overlay_plain(&table->fixed);
     sketch_overlay_plain(&table->sketch);
     probe_overlay_plain(&table->probe);
 #if defined(GPTOSS_X86_KERNELS)
     if (has.avx2) {
         kernel_overlay_avx2(table);
+        dense_overlay_avx2(&table->dense);
         sketch_overlay_avx2(&table->sketch);
         probe_overlay_avx2(&table->probe);
     }
     if (has.avx512) {
         kernel_overlay_avx512(table);
+        dense_overlay_avx512(&table->dense);
         fixed_overlay_avx512(&table->fixed);
         sketch_overlay_avx512(&table->sketch);
         probe_overlay_avx512(&table->probe);

@@ -66,6 +66,8 @@ double now(void);
 /* One file per family of kernels. */
 void check_float(const subject *s);
 void bench_float(const kernel_table *table);
+void check_dense(const subject *s);
+void bench_dense(const kernel_table *table);
 void check_fixed(const subject *s);
 void bench_fixed(const kernel_table *table);
 void check_sketch(const subject *s);

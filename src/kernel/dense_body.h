@@ -1,0 +1,439 @@
+/*
+ * The kernels of dense.h, written once over a vector of PART floats and compiled once per
+ * instruction set.
+ *
+ * The including file first defines, as static inline functions,
+ *     part                      PART floats, PART being 8 or 16; PARTS of them are 32
+ *     part_load, part_store     from and to unaligned floats
+ *     part_zero                 all lanes +0
+ *     part_hold                 the same vector, kept in a register
+ *     part_fma(a, b, c)         a * b + c rounded once
+ *     part_from_bf16            PART numbers of two bytes
+ *     part_fold                 the 32 partial sums of a row to one number, as kernel.h says
+ *     tile_fold                 the same for TILE_ROWS rows
+ *     place_table, table_load   a row's sixteen high bytes
+ *     block_unpack              64 numbers of a row: low bytes, pairs, table, PARTS * 2 vectors
+ *     TILE_ROWS, TILE_TOKENS    what of a panel is worked on at once, at most 8 and 4
+ *     TILE_COLUMNS              columns of a tile that stay in the first cache, a multiple of 32
+ *     DENSE_OVERLAY             the name of the function that fills the table
+ *     INLINE, UNROLL(n)         how hard to insist that tiles stay in registers
+ * and includes kernel/dense.h.
+ */
+
+#include <string.h>
+
+#include "base/number.h"
+
+#define PARTS (32 / PART)
+
+/* How far ahead of the numbers in use memory is asked for, linearly through what the rows at work
+ * occupy together: one stream per row would be more than the processor follows. */
+#define AHEAD_BF16   ((size_t)4 << 10)
+#define AHEAD_PACKED ((size_t)4 << 10)
+
+INLINE void ask_for(const void *line)
+{
+    __builtin_prefetch(line, 0, 3);
+}
+
+/* ---- one row of x, BF16 ---------------------------------------------------------------------- */
+
+/* Takes 32 columns of a row into its partial sums. */
+INLINE void take_bf16(const uint8_t *w, const part *x, part *sums)
+{
+    UNROLL(4)
+    for (size_t p = 0; p < PARTS; p++)
+        sums[p] = part_fma(part_from_bf16(w + 2 * PART * p), x[p], sums[p]);
+}
+
+INLINE void load32(const float *x, part *out)
+{
+    UNROLL(4)
+    for (size_t p = 0; p < PARTS; p++)
+        out[p] = part_load(x + PART * p);
+}
+
+/* `rows` is a constant after inlining. */
+INLINE void bf16_tile(const uint8_t *w, size_t rows, const float *x, size_t n, float *y)
+{
+    part sums[DENSE_GROUP_ROWS][PARTS];
+    part xs[PARTS];
+    size_t whole = n / 32;
+    UNROLL(4)
+    for (size_t r = 0; r < rows; r++) {
+        UNROLL(4)
+        for (size_t p = 0; p < PARTS; p++)
+            sums[r][p] = part_zero();
+    }
+    for (size_t i = 0; i < whole; i++) {
+        load32(x + 32 * i, xs);
+        UNROLL(4)
+        for (size_t r = 0; r < rows; r++) {
+            ask_for(w + AHEAD_BF16 + (i * rows + r) * DENSE_LINE);
+            take_bf16(w + 2 * (r * n + 32 * i), xs, sums[r]);
+        }
+    }
+    size_t rest = n % 32;
+    if (rest > 0) { /* the last columns, padded with zeros */
+        float last[32] = {0};
+        memcpy(last, x + n - rest, rest * sizeof *last);
+        load32(last, xs);
+        UNROLL(4)
+        for (size_t r = 0; r < rows; r++) {
+            uint8_t bytes[64] = {0};
+            memcpy(bytes, w + 2 * (r * n + n - rest), 2 * rest);
+            take_bf16(bytes, xs, sums[r]);
+        }
+    }
+    UNROLL(4)
+    for (size_t r = 0; r < rows; r++)
+        y[r] = part_fold(sums[r]);
+}
+
+static void rows_bf16(const uint8_t *w, size_t rows, const float *x, size_t n, float *y)
+{
+    size_t r = 0;
+    for (; r + 4 <= rows; r += 4)
+        bf16_tile(w + 2 * r * n, 4, x, n, y + r);
+    for (; r < rows; r++)
+        bf16_tile(w + 2 * r * n, 1, x, n, y + r);
+}
+
+/* ---- one row of x, packed -------------------------------------------------------------------- */
+
+/* A group, taken apart. */
+typedef struct packed_group {
+    const uint8_t *tables;
+    const uint8_t *escapes; /* 32 bits each */
+    const uint8_t *blocks;
+    size_t escape_count;
+} packed_group;
+
+INLINE packed_group group_open(const uint8_t *data, const dense_group *group)
+{
+    const uint8_t *start = data + (size_t)group->line * DENSE_LINE;
+    size_t lines = ((size_t)group->escapes * sizeof(uint32_t) + DENSE_LINE - 1) / DENSE_LINE;
+    return (packed_group){.tables = start,
+                          .escapes = start + DENSE_LINE,
+                          .blocks = start + (1 + lines) * DENSE_LINE,
+                          .escape_count = group->escapes};
+}
+
+INLINE uint32_t escape_at(const packed_group *group, size_t index)
+{
+    uint32_t escape;
+    memcpy(&escape, group->escapes + index * sizeof escape, sizeof escape);
+    return escape;
+}
+
+/* The block of the next escape, or `end` when there is none before it. */
+INLINE size_t escape_block(const packed_group *group, size_t index, size_t end)
+{
+    size_t block =
+        index < group->escape_count ? escape_at(group, index) / (DENSE_BLOCK_COLUMNS << 10) : end;
+    return block < end ? block : end;
+}
+
+/* Writes the 64 numbers of one row of a block. */
+INLINE void unpack_row(const uint8_t *block, size_t row, place_table table, float *out)
+{
+    part w[2 * PARTS];
+    block_unpack(block + 64 * row, block + 256 + 32 * row, table, w);
+    UNROLL(8)
+    for (size_t p = 0; p < 2 * PARTS; p++)
+        part_store(out + PART * p, w[p]);
+}
+
+/* A number was unpacked with a high byte of 0; this is the number with its own. */
+INLINE void patch(float *number, uint32_t high)
+{
+    *number = float_from_bits(bits_from_float(*number) | high << 24);
+}
+
+/* Takes `columns` (1 to 64) columns of a block that has escapes or is the last; whether it is done
+ * number by number or in vectors, numbers and order are the same. Returns the next escape. */
+static size_t take_patched(const packed_group *group, size_t block, size_t escape, const float *x,
+                           size_t columns, part (*sums)[PARTS])
+{
+    float w[DENSE_GROUP_ROWS][DENSE_BLOCK_COLUMNS];
+    float padded[DENSE_BLOCK_COLUMNS] = {0};
+    memcpy(padded, x, columns * sizeof *x);
+    for (size_t r = 0; r < DENSE_GROUP_ROWS; r++)
+        unpack_row(group->blocks + block * DENSE_BLOCK_BYTES, r, table_load(group->tables + 16 * r),
+                   w[r]);
+    for (; escape_block(group, escape, block + 1) == block; escape++) {
+        uint32_t found = escape_at(group, escape);
+        patch(&w[found >> 8 & 3][(found >> 10) % DENSE_BLOCK_COLUMNS], found & 255);
+    }
+    for (size_t r = 0; r < DENSE_GROUP_ROWS; r++)
+        for (size_t k = 0; k < columns; k += 32)
+            for (size_t p = 0; p < PARTS; p++)
+                sums[r][p] = part_fma(part_load(w[r] + k + PART * p),
+                                      part_load(padded + k + PART * p), sums[r][p]);
+    return escape;
+}
+
+/* Takes the blocks [begin, end), which have no escapes. */
+INLINE void take_blocks(const packed_group *group, size_t begin, size_t end, const float *x,
+                        part (*sums_in_memory)[PARTS])
+{
+    part sums[DENSE_GROUP_ROWS][PARTS];
+    place_table tables[DENSE_GROUP_ROWS];
+    UNROLL(4)
+    for (size_t r = 0; r < DENSE_GROUP_ROWS; r++) {
+        tables[r] = table_load(group->tables + 16 * r);
+        UNROLL(4)
+        for (size_t p = 0; p < PARTS; p++)
+            sums[r][p] = sums_in_memory[r][p];
+    }
+    for (size_t i = begin; i < end; i++) {
+        const uint8_t *block = group->blocks + i * DENSE_BLOCK_BYTES;
+        part xs[2 * PARTS];
+        load32(x + i * DENSE_BLOCK_COLUMNS, xs);
+        load32(x + i * DENSE_BLOCK_COLUMNS + 32, xs + PARTS);
+        ask_for(block + AHEAD_PACKED + 4 * DENSE_LINE);
+        ask_for(block + AHEAD_PACKED + 5 * DENSE_LINE);
+        UNROLL(4)
+        for (size_t r = 0; r < DENSE_GROUP_ROWS; r++) {
+            part w[2 * PARTS];
+            ask_for(block + AHEAD_PACKED + r * DENSE_LINE);
+            block_unpack(block + 64 * r, block + 256 + 32 * r, tables[r], w);
+            UNROLL(8)
+            for (size_t p = 0; p < 2 * PARTS; p++)
+                sums[r][p % PARTS] = part_fma(w[p], xs[p], sums[r][p % PARTS]);
+        }
+    }
+    UNROLL(4)
+    for (size_t r = 0; r < DENSE_GROUP_ROWS; r++) {
+        UNROLL(4)
+        for (size_t p = 0; p < PARTS; p++)
+            sums_in_memory[r][p] = sums[r][p];
+    }
+}
+
+static void packed_tile(const packed_group *group, const float *x, size_t n, float *y)
+{
+    part sums[DENSE_GROUP_ROWS][PARTS];
+    size_t whole = n / DENSE_BLOCK_COLUMNS;
+    size_t rest = n % DENSE_BLOCK_COLUMNS;
+    size_t escape = 0;
+    for (size_t r = 0; r < DENSE_GROUP_ROWS; r++)
+        for (size_t p = 0; p < PARTS; p++)
+            sums[r][p] = part_zero();
+    for (size_t block = 0; block < whole;) {
+        size_t stop = escape_block(group, escape, whole);
+        take_blocks(group, block, stop, x, sums);
+        if (stop < whole)
+            escape = take_patched(group, stop, escape, x + stop * DENSE_BLOCK_COLUMNS,
+                                  DENSE_BLOCK_COLUMNS, sums);
+        block = stop + 1;
+    }
+    if (rest > 0)
+        take_patched(group, whole, escape, x + n - rest, rest, sums);
+    for (size_t r = 0; r < DENSE_GROUP_ROWS; r++)
+        y[r] = part_fold(sums[r]);
+}
+
+static void rows_packed(const uint8_t *data, const dense_group *groups, size_t count,
+                        const float *x, size_t n, float *y)
+{
+    for (size_t g = 0; g < count; g++) {
+        if (groups[g].escapes == DENSE_RAW) {
+            bf16_tile(data + (size_t)groups[g].line * DENSE_LINE, 4, x, n, y + 4 * g);
+            continue;
+        }
+        packed_group group = group_open(data, &groups[g]);
+        packed_tile(&group, x, n, y + 4 * g);
+    }
+}
+
+static void unpack_bf16(const uint8_t *in, size_t n, float *out)
+{
+    size_t i = 0;
+    for (; i + PART <= n; i += PART)
+        part_store(out + i, part_from_bf16(in + 2 * i));
+    for (; i < n; i++)
+        out[i] = bf16_to_float((uint16_t)(in[2 * i] | in[2 * i + 1] << 8));
+}
+
+static void unpack(const uint8_t *data, const dense_group *where, size_t first, size_t rows,
+                   size_t n, float *out)
+{
+    if (where->escapes == DENSE_RAW) {
+        unpack_bf16(data + (size_t)where->line * DENSE_LINE + 2 * first * n, rows * n, out);
+        return;
+    }
+    packed_group group = group_open(data, where);
+    size_t whole = n / DENSE_BLOCK_COLUMNS;
+    size_t rest = n % DENSE_BLOCK_COLUMNS;
+    for (size_t r = 0; r < rows; r++) {
+        place_table table = table_load(group.tables + 16 * (first + r));
+        float *to = out + r * n;
+        for (size_t i = 0; i < whole; i++)
+            unpack_row(group.blocks + i * DENSE_BLOCK_BYTES, first + r, table, to + i * 64);
+        if (rest > 0) {
+            float last[DENSE_BLOCK_COLUMNS];
+            unpack_row(group.blocks + whole * DENSE_BLOCK_BYTES, first + r, table, last);
+            memcpy(to + n - rest, last, rest * sizeof *last);
+        }
+    }
+    for (size_t i = 0; i < group.escape_count; i++) {
+        uint32_t escape = escape_at(&group, i);
+        size_t row = escape >> 8 & 3;
+        if (row >= first && row < first + rows)
+            patch(&out[(row - first) * n + (escape >> 10)], escape & 255);
+    }
+}
+
+/* ---- many rows of x -------------------------------------------------------------------------- */
+
+/*
+ * A tile is up to TILE_ROWS weight rows by up to TILE_TOKENS rows of x. Of its partial sums only
+ * those of PART columns at a time are in registers: a tile walks its columns PARTS times. All of
+ * them lie in memory as [PARTS][rows][tokens][PART].
+ */
+typedef struct tile {
+    const float *w; /* [rows, columns] with rows w_stride apart */
+    const float *x; /* [tokens, columns] with rows x_stride apart */
+    size_t w_stride;
+    size_t x_stride;
+    size_t columns; /* a multiple of 32 */
+} tile;
+
+/* Takes the tile into its sums, which are +0 so far when `fresh`. `rows` and `tokens` are constants
+ * after inlining. */
+INLINE void take_tile(const tile *t, size_t rows, size_t tokens, int fresh, float *sums)
+{
+    for (size_t p = 0; p < PARTS; p++) {
+        part acc[TILE_ROWS][TILE_TOKENS];
+        float *from = sums + p * rows * tokens * PART;
+        UNROLL(8)
+        for (size_t r = 0; r < rows; r++) {
+            UNROLL(4)
+            for (size_t b = 0; b < tokens; b++)
+                acc[r][b] = fresh ? part_zero() : part_load(from + (r * tokens + b) * PART);
+        }
+        const float *w = t->w + p * PART;
+        const float *x = t->x + p * PART;
+        for (size_t k = 0; k < t->columns; k += 32) {
+            part xs[TILE_TOKENS];
+            UNROLL(4)
+            for (size_t b = 0; b < tokens; b++)
+                xs[b] = part_load(x + b * t->x_stride + k);
+            UNROLL(8)
+            for (size_t r = 0; r < rows; r++) {
+                part ws = part_hold(part_load(w + r * t->w_stride + k));
+                UNROLL(4)
+                for (size_t b = 0; b < tokens; b++)
+                    acc[r][b] = part_fma(ws, xs[b], acc[r][b]);
+            }
+        }
+        UNROLL(8)
+        for (size_t r = 0; r < rows; r++) {
+            UNROLL(4)
+            for (size_t b = 0; b < tokens; b++)
+                part_store(from + (r * tokens + b) * PART, acc[r][b]);
+        }
+    }
+}
+
+static void take_tile_of(const tile *t, size_t rows, size_t tokens, int fresh, float *sums)
+{
+    if (rows == TILE_ROWS && tokens == TILE_TOKENS)
+        take_tile(t, TILE_ROWS, TILE_TOKENS, fresh, sums);
+    else if (rows == TILE_ROWS && tokens == 2)
+        take_tile(t, TILE_ROWS, 2, fresh, sums);
+    else if (rows == TILE_ROWS)
+        take_tile(t, TILE_ROWS, 1, fresh, sums);
+    else if (tokens == TILE_TOKENS)
+        take_tile(t, 1, TILE_TOKENS, fresh, sums);
+    else if (tokens == 2)
+        take_tile(t, 1, 2, fresh, sums);
+    else
+        take_tile(t, 1, 1, fresh, sums);
+}
+
+/* The finished dot products of a tile. */
+static void finish_tile(const float *sums, size_t rows, size_t tokens, float *y, size_t y_stride)
+{
+    for (size_t b = 0; b < tokens; b++) {
+        part all[TILE_ROWS][PARTS];
+        for (size_t r = 0; r < rows; r++)
+            for (size_t p = 0; p < PARTS; p++)
+                all[r][p] = part_load(sums + ((p * rows + r) * tokens + b) * PART);
+        if (rows == TILE_ROWS)
+            tile_fold((const part(*)[PARTS])all, y + b * y_stride);
+        else
+            y[b * y_stride] = part_fold(all[0]);
+    }
+}
+
+/* The last columns of a matrix, fewer than 32, padded with zeros. [rows, 32] */
+static void pad_columns(const float *from, size_t rows, size_t stride, size_t rest, float *to)
+{
+    memset(to, 0, rows * 32 * sizeof *to);
+    for (size_t r = 0; r < rows; r++)
+        memcpy(to + r * 32, from + r * stride, rest * sizeof *to);
+}
+
+/* Asks for the next `lines` lines of *ahead. */
+INLINE void bring_nearer(dense_ahead *ahead, size_t lines)
+{
+    for (; lines > 0 && ahead->bytes > 0; lines--) {
+        size_t bytes = ahead->bytes < DENSE_LINE ? ahead->bytes : DENSE_LINE;
+        __builtin_prefetch(ahead->data, 0, 2); /* into the second cache: the first is full */
+        ahead->data += bytes;
+        ahead->bytes -= bytes;
+    }
+}
+
+/* All of x against `rows` weight rows: TILE_ROWS or one; `lines` of *ahead with each tile. */
+static void panel_rows(const float *w, size_t rows, const float *x, size_t batch, size_t n,
+                       float *y, size_t y_stride, float *sums, dense_ahead *ahead, size_t lines)
+{
+    size_t whole = n / 32 * 32;
+    size_t rest = n - whole;
+    size_t tile_sums = (size_t)32 * rows * TILE_TOKENS;
+    float w_last[TILE_ROWS * 32];
+    float x_last[TILE_TOKENS * 32];
+    pad_columns(w + whole, rows, n, rest, w_last);
+    for (size_t k = 0; k < whole || k == 0; k += TILE_COLUMNS) {
+        size_t columns = whole - k < TILE_COLUMNS ? whole - k : TILE_COLUMNS;
+        for (size_t b = 0, i = 0; b < batch; b += TILE_TOKENS, i++) {
+            size_t tokens = batch - b < TILE_TOKENS ? batch - b : TILE_TOKENS;
+            float *own = sums + i * tile_sums;
+            tile t = {w + k, x + b * n + k, n, n, columns};
+            bring_nearer(ahead, lines);
+            take_tile_of(&t, rows, tokens, k == 0, own);
+            if (k + columns < whole)
+                continue;
+            if (rest > 0) {
+                pad_columns(x + b * n + whole, tokens, n, rest, x_last);
+                tile last = {w_last, x_last, 32, 32, 32};
+                take_tile_of(&last, rows, tokens, 0, own);
+            }
+            finish_tile(own, rows, tokens, y + b * y_stride, y_stride);
+        }
+    }
+}
+
+static void panel(const float *w, size_t rows, const float *x, size_t batch, size_t n, float *y,
+                  size_t y_stride, float *sums, dense_ahead ahead)
+{
+    size_t tiles =
+        (rows / TILE_ROWS + rows % TILE_ROWS) * (n / TILE_COLUMNS + 1) * (batch / TILE_TOKENS + 1);
+    size_t lines = ahead.bytes / DENSE_LINE / tiles + 1;
+    size_t r = 0;
+    for (; r + TILE_ROWS <= rows; r += TILE_ROWS)
+        panel_rows(w + r * n, TILE_ROWS, x, batch, n, y + r, y_stride, sums, &ahead, lines);
+    for (; r < rows; r++)
+        panel_rows(w + r * n, 1, x, batch, n, y + r, y_stride, sums, &ahead, lines);
+}
+
+void DENSE_OVERLAY(dense_kernels *table)
+{
+    table->bf16 = rows_bf16;
+    table->packed = rows_packed;
+    table->unpack = unpack;
+    table->panel = panel;
+}
