@@ -14,12 +14,13 @@ static void project(const pass *p, const layer_weights *layer, const attention_s
     float *q = w->qkv; /* each row holds q, k and v one after another */
     float *k = w->qkv + q_dim;
     float *v = w->qkv + q_dim + kv_dim;
+    linear_map maps[] = {{&layer->q, layer->q_bias, q},
+                         {&layer->k, layer->k_bias, k},
+                         {&layer->v, layer->v_bias, v}};
 
-    op_linear(p->self, &layer->q, layer->q_bias, w->normed, p->rows, q, stride, p->scratch);
+    op_linear_maps(p->self, maps, 3, w->normed, p->rows, stride, p->scratch);
     pass_settle(p, GPTOSS_STAGE_Q, q, stride);
-    op_linear(p->self, &layer->k, layer->k_bias, w->normed, p->rows, k, stride, p->scratch);
     pass_settle(p, GPTOSS_STAGE_K, k, stride);
-    op_linear(p->self, &layer->v, layer->v_bias, w->normed, p->rows, v, stride, p->scratch);
     pass_settle(p, GPTOSS_STAGE_V, v, stride);
     (p->torch ? torch_rotate : op_rotate)(p->self, w->cosine, w->sine, p->rows,
                                           (size_t)c->heads + c->kv_heads, c->head_dim / 2, q,

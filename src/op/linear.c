@@ -32,16 +32,26 @@ static void add_bias(const float *bias, size_t n, size_t batch, float *y, size_t
             y[b * y_stride + i] += bias[i];
 }
 
+void op_linear_maps(const team *self, const linear_map *maps, size_t count, const float *x,
+                    size_t batch, size_t y_stride, float *panel)
+{
+    for (size_t i = 0; i < count; i++) {
+        const linear_map *map = &maps[i];
+        size_t begin;
+        size_t end;
+        team_share(self, map->weights->rows, MATRIX_PANEL_ROWS, &begin, &end);
+        matrix_affine(map->weights, begin, end - begin,
+                      map->bias == NULL ? NULL : map->bias + begin, x, batch, map->y + begin,
+                      y_stride, panel);
+    }
+    team_wait(self);
+}
+
 void op_linear(const team *self, const matrix *weights, const float *bias, const float *x,
                size_t batch, float *y, size_t y_stride, float *panel)
 {
-    size_t begin;
-    size_t end;
-    team_share(self, weights->rows, MATRIX_PANEL_ROWS, &begin, &end);
-    matrix_dot(weights, begin, end - begin, x, batch, y + begin, y_stride, panel);
-    if (bias != NULL)
-        add_bias(bias + begin, end - begin, batch, y + begin, y_stride);
-    team_wait(self);
+    linear_map map = {weights, bias, y};
+    op_linear_maps(self, &map, 1, x, batch, y_stride, panel);
 }
 
 void op_grouped_linear(const team *self, const routing *route, const matrix_stack *weights,
@@ -76,8 +86,7 @@ void op_add(const team *self, const float *y, size_t n, float *x)
     size_t begin;
     size_t end;
     team_share(self, n, 64, &begin, &end);
-    for (size_t i = begin; i < end; i++)
-        x[i] += y[i];
+    kernel()->axpy(1.0F, y + begin, end - begin, x + begin);
     team_wait(self);
 }
 

@@ -14,14 +14,19 @@ size_t number_bytes(number_format format, size_t n)
     case NUMBER_BF16:
         return 2 * n;
     case NUMBER_MXFP4:
+        return n / 2;
+    case NUMBER_BF16_PACKED:
         break;
     }
-    return n / 2;
+    assert(!"numbers of a fixed size");
+    return 0;
 }
 
 size_t matrix_bytes(const matrix *of)
 {
     size_t numbers = of->rows * of->columns;
+    if (of->format == NUMBER_BF16_PACKED)
+        return of->packed_bytes;
     return number_bytes(of->format, numbers) + (of->format == NUMBER_MXFP4 ? numbers / 32 : 0);
 }
 
@@ -50,7 +55,7 @@ matrix matrix_slice(const matrix *whole, size_t first, size_t rows)
 void numbers_decode(number_format format, const uint8_t *data, size_t first, size_t n, float *out)
 {
     const uint8_t *from = data + number_bytes(format, first);
-    assert(format != NUMBER_MXFP4);
+    assert(format != NUMBER_MXFP4 && format != NUMBER_BF16_PACKED);
     if (format == NUMBER_F32)
         memcpy(out, from, n * sizeof *out);
     else if (format == NUMBER_F16)
@@ -75,12 +80,33 @@ static void decode_transposed(const matrix *weights, size_t first, size_t rows, 
     }
 }
 
+/* How many of `rows` rows that begin at row `first` lie in its group. */
+static size_t rows_in_group(size_t first, size_t rows)
+{
+    size_t left = DENSE_GROUP_ROWS - first % DENSE_GROUP_ROWS;
+    return rows < left ? rows : left;
+}
+
+static void decode_packed(const matrix *weights, size_t first, size_t rows, float *out)
+{
+    while (rows > 0) {
+        size_t count = rows_in_group(first, rows);
+        kernel()->dense.unpack(weights->data, &weights->groups[first / DENSE_GROUP_ROWS],
+                               first % DENSE_GROUP_ROWS, count, weights->columns, out);
+        first += count;
+        rows -= count;
+        out += count * weights->columns;
+    }
+}
+
 void matrix_decode(const matrix *weights, size_t first, size_t rows, float *out)
 {
     size_t columns = weights->columns;
     assert(first <= weights->rows && rows <= weights->rows - first);
     if (weights->transposed)
         decode_transposed(weights, first, rows, out);
+    else if (weights->format == NUMBER_BF16_PACKED)
+        decode_packed(weights, first, rows, out);
     else if (weights->format == NUMBER_MXFP4)
         kernel()->decode_mxfp4(weights->data + first * columns / 2,
                                weights->scales + first * columns / 32, rows * columns, out);
@@ -88,36 +114,112 @@ void matrix_decode(const matrix *weights, size_t first, size_t rows, float *out)
         numbers_decode(weights->format, weights->data, first * columns, rows * columns, out);
 }
 
-/* The kernel that takes dot products with one row without a panel, or NULL. */
-static kernel_dot_rows_fn dot_rows_of(const matrix *weights)
+/* ---- one row of x ---------------------------------------------------------------------------- */
+
+/* Groups as a whole where all their rows are wanted. */
+static void dot_packed(const matrix *weights, size_t first, size_t rows, const float *x, float *y)
 {
-    if (weights->transposed)
-        return NULL;
-    switch (weights->format) {
-    case NUMBER_BF16:
-        return kernel()->dot_rows_bf16;
-    case NUMBER_F16:
-        return kernel()->dot_rows_f16;
-    case NUMBER_MXFP4:
-        return kernel()->dot_rows_mxfp4;
-    case NUMBER_F32:
-        break;
+    while (rows > 0) {
+        const dense_group *groups = weights->groups + first / DENSE_GROUP_ROWS;
+        size_t inside = first % DENSE_GROUP_ROWS;
+        size_t count = rows_in_group(first, rows);
+        if (count == DENSE_GROUP_ROWS) {
+            count = rows / DENSE_GROUP_ROWS * DENSE_GROUP_ROWS;
+            kernel()->dense.packed(weights->data, groups, count / DENSE_GROUP_ROWS, x,
+                                   weights->columns, y);
+        } else {
+            float all[DENSE_GROUP_ROWS];
+            kernel()->dense.packed(weights->data, groups, 1, x, weights->columns, all);
+            memcpy(y, all + inside, count * sizeof *y);
+        }
+        first += count;
+        rows -= count;
+        y += count;
     }
-    return NULL;
+}
+
+/* Dot products with one row without a panel; false for formats that need one. */
+static bool dot_one(const matrix *weights, size_t first, size_t rows, const float *x, float *y)
+{
+    if (weights->transposed || weights->format == NUMBER_F32)
+        return false;
+    if (weights->format == NUMBER_BF16_PACKED) {
+        dot_packed(weights, first, rows, x, y);
+        return true;
+    }
+    matrix part = matrix_slice(weights, first, rows);
+    if (part.format == NUMBER_BF16)
+        kernel()->dense.bf16(part.data, rows, x, part.columns, y);
+    else if (part.format == NUMBER_F16)
+        kernel()->dot_rows_f16(part.data, part.scales, rows, x, part.columns, y);
+    else
+        kernel()->dot_rows_mxfp4(part.data, part.scales, rows, x, part.columns, y);
+    return true;
+}
+
+/* ---- many rows of x -------------------------------------------------------------------------- */
+
+/* What is read to decode `rows` rows that begin at row `first`; empty behind the last row. */
+static dense_ahead rows_ahead(const matrix *weights, size_t first, size_t rows)
+{
+    if (first >= weights->rows || weights->transposed)
+        return (dense_ahead){NULL, 0};
+    rows = rows < weights->rows - first ? rows : weights->rows - first;
+    if (weights->format != NUMBER_BF16_PACKED) {
+        matrix part = matrix_slice(weights, first, rows);
+        return (dense_ahead){part.data, number_bytes(part.format, rows * part.columns)};
+    }
+    const dense_group *group = weights->groups + first / DENSE_GROUP_ROWS;
+    return (dense_ahead){weights->data + (size_t)group->line * DENSE_LINE,
+                         3 * rows * weights->columns / 2};
+}
+
+static void add_bias(const float *bias, size_t n, size_t batch, float *y, size_t y_stride)
+{
+    for (size_t b = 0; b < batch; b++)
+        for (size_t i = 0; i < n; i++)
+            y[b * y_stride + i] += bias[i];
+}
+
+/* As matrix_affine, for a batch of at most DENSE_PANEL_BATCH rows. */
+static void affine_block(const matrix *weights, size_t first, size_t rows, const float *bias,
+                         const float *x, size_t batch, float *y, size_t y_stride, float *panel)
+{
+    float *sums = panel + MATRIX_PANEL_ROWS * weights->columns;
+    for (size_t row = 0; row < rows; row += MATRIX_PANEL_ROWS) {
+        size_t count = rows - row < MATRIX_PANEL_ROWS ? rows - row : MATRIX_PANEL_ROWS;
+        dense_ahead ahead = {NULL, 0};
+        if (row + count < rows)
+            ahead = rows_ahead(weights, first + row + count, MATRIX_PANEL_ROWS);
+        matrix_decode(weights, first + row, count, panel);
+        kernel()->dense.panel(panel, count, x, batch, weights->columns, y + row, y_stride, sums,
+                              ahead);
+        if (bias != NULL)
+            add_bias(bias + row, count, batch, y + row, y_stride);
+    }
+}
+
+void matrix_affine(const matrix *weights, size_t first, size_t rows, const float *bias,
+                   const float *x, size_t batch, float *y, size_t y_stride, float *panel)
+{
+    if (batch == 1 && dot_one(weights, first, rows, x, y)) {
+        if (bias != NULL)
+            add_bias(bias, rows, 1, y, 0);
+        return;
+    }
+    size_t blocks = (batch + DENSE_PANEL_BATCH - 1) / DENSE_PANEL_BATCH;
+    size_t units = (batch + DENSE_PANEL_UNIT - 1) / DENSE_PANEL_UNIT;
+    for (size_t i = 0; i < blocks; i++) { /* of nearly the same size */
+        size_t begin = i * units / blocks * DENSE_PANEL_UNIT;
+        size_t end = (i + 1) * units / blocks * DENSE_PANEL_UNIT;
+        end = end < batch ? end : batch;
+        affine_block(weights, first, rows, bias, x + begin * weights->columns, end - begin,
+                     y + begin * y_stride, y_stride, panel);
+    }
 }
 
 void matrix_dot(const matrix *weights, size_t first, size_t rows, const float *x, size_t batch,
                 float *y, size_t y_stride, float *panel)
 {
-    kernel_dot_rows_fn dot_rows = dot_rows_of(weights);
-    if (batch == 1 && dot_rows != NULL) {
-        matrix part = matrix_slice(weights, first, rows);
-        dot_rows(part.data, part.scales, rows, x, part.columns, y);
-        return;
-    }
-    for (size_t row = 0; row < rows; row += MATRIX_PANEL_ROWS) {
-        size_t count = rows - row < MATRIX_PANEL_ROWS ? rows - row : MATRIX_PANEL_ROWS;
-        matrix_decode(weights, first + row, count, panel);
-        kernel()->dot_panel(panel, count, x, batch, weights->columns, y + row, y_stride);
-    }
+    matrix_affine(weights, first, rows, NULL, x, batch, y, y_stride, panel);
 }

@@ -6,16 +6,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernel/dense.h"
+
 typedef enum number_format {
     NUMBER_F32,
     NUMBER_F16,
     NUMBER_BF16,
-    NUMBER_MXFP4, /* 32 numbers share a scale */
+    NUMBER_MXFP4,       /* 32 numbers share a scale */
+    NUMBER_BF16_PACKED, /* BF16 in 12 bits, see kernel/dense.h */
 } number_format;
 
 /*
  * A matrix that maps `columns` inputs to `rows` outputs; the data is not owned. It lies as
- * [rows, columns], or as [columns, rows] when `transposed` (never with MXFP4):
+ * [rows, columns], or as [columns, rows] when `transposed` (never with MXFP4 or packed):
  *
  *     MXFP4   data   [rows, columns/32, 16]   two codes a byte, low nibble first
  *             scales [rows, columns/32]       E8M0
@@ -27,6 +30,8 @@ typedef struct matrix {
     size_t columns;
     number_format format;
     bool transposed;
+    const dense_group *groups; /* packed: [rows / 4, rounded up], else NULL */
+    size_t packed_bytes;       /* packed: of data and groups together */
 } matrix;
 
 /* Matrices of the same kind one after another: the experts of a layer. */
@@ -35,7 +40,7 @@ typedef struct matrix_stack {
     size_t count;
 } matrix_stack;
 
-/* Bytes of data (without scales) of n consecutive numbers. */
+/* Bytes of data (without scales) of n consecutive numbers; not for packed ones. */
 size_t number_bytes(number_format format, size_t n);
 
 /* Bytes that reading all of a matrix takes, scales included. */
@@ -44,24 +49,30 @@ size_t matrix_bytes(const matrix *of);
 /* The matrix number `index` of a stack. */
 matrix matrix_stack_at(const matrix_stack *stack, size_t index);
 
-/* Rows [first, first + rows) as a matrix of its own; not for transposed ones. */
+/* Rows [first, first + rows) as a matrix of its own; not for transposed or packed ones. */
 matrix matrix_slice(const matrix *whole, size_t first, size_t rows);
 
 /* Decodes rows [first, first + rows) to out [rows, columns], exactly. */
 void matrix_decode(const matrix *weights, size_t first, size_t rows, float *out);
 
 /*
- * y[b * y_stride + r] = canonical dot of row first + r and x[b], for r < rows, b < batch.
- * x [batch, columns]; panel [MATRIX_PANEL_ROWS, columns] is overwritten.
+ * y[b * y_stride + r] = canonical dot of row first + r and x[b], plus bias[r] unless bias is NULL,
+ * for r < rows, b < batch. x [batch, columns]; panel: MATRIX_PANEL_FLOATS(columns) of scratch.
  */
+void matrix_affine(const matrix *weights, size_t first, size_t rows, const float *bias,
+                   const float *x, size_t batch, float *y, size_t y_stride, float *panel);
+
+/* The same without a bias. */
 void matrix_dot(const matrix *weights, size_t first, size_t rows, const float *x, size_t batch,
                 float *y, size_t y_stride, float *panel);
 
-/* Rows that matrix_dot decodes at a time: few enough for a panel to stay in cache, enough to use a
- * batch that is read again for each panel. */
+/* Rows that are decoded at a time: few enough for a panel to stay in cache, enough to use a batch
+ * that is read again for each panel. A multiple of DENSE_GROUP_ROWS. */
 #define MATRIX_PANEL_ROWS 16
 
-/* Decodes n numbers that start at the given element of `data`; not for MXFP4. */
+#define MATRIX_PANEL_FLOATS(columns) (MATRIX_PANEL_ROWS * (columns) + DENSE_PANEL_SUMS)
+
+/* Decodes n numbers that start at the given element of `data`; not for MXFP4 or packed. */
 void numbers_decode(number_format format, const uint8_t *data, size_t first, size_t n, float *out);
 
 #endif

@@ -14,7 +14,7 @@
 #include "op/parallel.h"
 
 /* Floats of scratch that a thread needs for matrices of at most `columns` columns. */
-#define OP_PANEL_FLOATS(columns) (MATRIX_PANEL_ROWS * (columns))
+#define OP_PANEL_FLOATS(columns) MATRIX_PANEL_FLOATS(columns)
 
 /* Set to 1 by an operation that meets a number that is not finite. */
 typedef atomic_int op_alarm;
@@ -27,10 +27,21 @@ void op_embed(const team *self, const matrix *table, const uint32_t *tokens, siz
 void op_rms_norm(const team *self, const float *x, const float *w, size_t rows, size_t n, float eps,
                  float *y, op_alarm *alarm);
 
+/* A matrix with what goes before and behind it. */
+typedef struct linear_map {
+    const matrix *weights;
+    const float *bias; /* [weights->rows] or NULL */
+    float *y;          /* [batch, weights->rows] with rows as far apart as the call says */
+} linear_map;
+
 /*
- * y[b, :] = W x[b, :] + bias. x [batch, W.columns], y [batch, W.rows] with rows y_stride apart;
- * bias [W.rows] or NULL; panel: this thread's own OP_PANEL_FLOATS(W.columns).
+ * y[b, :] = W x[b, :] + bias for each of `count` maps, all with the same x [batch, W.columns]; rows
+ * of every y are y_stride apart; panel: this thread's own OP_PANEL_FLOATS(W.columns).
  */
+void op_linear_maps(const team *self, const linear_map *maps, size_t count, const float *x,
+                    size_t batch, size_t y_stride, float *panel);
+
+/* The same for one map. */
 void op_linear(const team *self, const matrix *weights, const float *bias, const float *x,
                size_t batch, float *y, size_t y_stride, float *panel);
 

@@ -82,7 +82,7 @@ static routing route_rows(size_t rows)
 
 static fixed_case make_case(size_t rows, bool by_source, unsigned digits)
 {
-    fixed_case c = {{{blocks, scales, OUT, IN, NUMBER_MXFP4, false}, EXPERTS},
+    fixed_case c = {{{blocks, scales, OUT, IN, NUMBER_MXFP4, false, NULL, 0}, EXPERTS},
                     route_rows(rows),
                     bias,
                     x,

@@ -24,7 +24,7 @@ static void fill(float *x, size_t n)
 
 /* ---- linear ---------------------------------------------------------------------------------- */
 
-enum { OUT = 37, IN = 96, BATCH = 5 };
+enum { OUT = 37, IN = 96, BATCH = 100, GROUPS = (OUT + 3) / 4 };
 
 typedef struct linear_case {
     matrix weights;
@@ -39,6 +39,23 @@ static void run_linear(const team *self, void *user)
     const linear_case *c = user;
     float panel[OP_PANEL_FLOATS(IN)];
     op_linear(self, &c->weights, c->bias, c->x, c->batch, c->y, OUT, panel);
+}
+
+static matrix shaped(matrix form)
+{
+    form.rows = OUT;
+    form.columns = IN;
+    return form;
+}
+
+static void pack(const uint8_t *bf16, uint8_t *packed, dense_group *groups)
+{
+    size_t used = 0;
+    for (size_t g = 0; g < GROUPS; g++) {
+        size_t rows = OUT - 4 * g < 4 ? OUT - 4 * g : 4;
+        groups[g].line = (uint32_t)(used / DENSE_LINE);
+        used += dense_pack_group(bf16 + 8 * g * IN, rows, IN, packed + used, &groups[g]);
+    }
 }
 
 /* The same matrix in every format and orientation gives the same bits, near the exact sums. */
@@ -70,22 +87,28 @@ static void check_linear(void)
     }
     fill(bias, OUT);
     fill(x, BATCH * IN);
-    const matrix forms[] = {{f32, NULL, OUT, IN, NUMBER_F32, false},
-                            {f32_turned, NULL, OUT, IN, NUMBER_F32, true},
-                            {bf16, NULL, OUT, IN, NUMBER_BF16, false},
-                            {f16_turned, NULL, OUT, IN, NUMBER_F16, true},
-                            {blocks, scales, OUT, IN, NUMBER_MXFP4, false}};
+    uint8_t *packed = aligned_alloc(DENSE_LINE, GROUPS * dense_group_room(IN));
+    dense_group groups[GROUPS];
+    pack(bf16, packed, groups);
+    const matrix forms[] = {
+        {.data = f32, .format = NUMBER_F32},
+        {.data = f32_turned, .format = NUMBER_F32, .transposed = true},
+        {.data = bf16, .format = NUMBER_BF16},
+        {.data = f16_turned, .format = NUMBER_F16, .transposed = true},
+        {.data = packed, .format = NUMBER_BF16_PACKED, .groups = groups},
+        {.data = blocks, .scales = scales, .format = NUMBER_MXFP4},
+    };
     for (size_t form = 0; form < sizeof forms / sizeof *forms; form++) {
         for (uint32_t threads = 1; threads <= 4; threads++) {
             float again[BATCH * OUT];
             bool first = form == 0 && threads == 1;
-            linear_case c = {forms[form], bias, x, first ? y : again, BATCH};
+            linear_case c = {shaped(forms[form]), bias, x, first ? y : again, BATCH};
             parallel_run(threads, run_linear, &c);
             if (!first)
                 CHECK(memcmp(y, again, sizeof y) == 0, "form %zu, %u threads", form, threads);
         }
         float alone[OUT];
-        linear_case c = {forms[form], bias, x + 2 * IN, alone, 1};
+        linear_case c = {shaped(forms[form]), bias, x + 2 * IN, alone, 1};
         parallel_run(1, run_linear, &c);
         CHECK(memcmp(alone, y + 2 * OUT, sizeof alone) == 0, "form %zu, a row alone", form);
     }
@@ -97,6 +120,11 @@ static void check_linear(void)
             CHECK(fabs(sum - y[b * OUT + r]) < 1e-5, "row %zu of %zu", r, b);
         }
     }
+    float row[3 * IN]; /* not from the beginning of a group */
+    matrix of_packed = shaped(forms[4]);
+    matrix_decode(&of_packed, 6, 3, row);
+    CHECK(memcmp(row, exact + 6 * IN, sizeof row) == 0, "decoding packed rows");
+    free(packed);
 }
 
 /* ---- routing --------------------------------------------------------------------------------- */
