@@ -69,3 +69,10 @@ void residency_unlock(const uint8_t *start, size_t bytes)
 {
     munlock(page_of(start), length_from_page(start, bytes));
 }
+
+void residency_release(const uint8_t *start, size_t bytes)
+{
+    size_t before = (page_size() - ((uintptr_t)start & (page_size() - 1))) & (page_size() - 1);
+    if (bytes > before)
+        madvise(page_of(start + before), (bytes - before) & ~(page_size() - 1), MADV_DONTNEED);
+}

@@ -27,4 +27,8 @@ void residency_prefer_large(const uint8_t *start, size_t bytes);
 int residency_lock(const uint8_t *start, size_t bytes);
 void residency_unlock(const uint8_t *start, size_t bytes);
 
+/* Lets go of the whole pages among these bytes of a file: they no longer count as this process's
+ * memory, and are there again when read. */
+void residency_release(const uint8_t *start, size_t bytes);
+
 #endif

@@ -85,4 +85,6 @@ void gptoss_model_describe(const gptoss_model *model, gptoss_model_info *out)
     weight_role role;
     for (const tensor *t; (t = model_next_weight(model, &walk, &role)) != NULL;)
         count_tensor(&model->config, role, t, out);
+    out->bytes_per_token_packed =
+        out->bytes_per_token - pack_saving(&model->weights, model->config.layers);
 }

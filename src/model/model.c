@@ -66,6 +66,7 @@ void gptoss_model_close(gptoss_model *model)
     if (model == NULL)
         return;
     weights_free(&model->weights);
+    pack_free(model->packed);
     rope_free(&model->rope);
     checkpoint_close(model->files);
     free(model);

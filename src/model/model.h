@@ -3,6 +3,7 @@
 #define MODEL_MODEL_H
 
 #include "checkpoint/naming.h"
+#include "model/pack.h"
 #include "model/rope.h"
 #include "model/weights.h"
 
@@ -11,6 +12,7 @@ struct gptoss_model {
     gptoss_config config;
     gptoss_layout layout;
     weights weights;
+    packed_memory *packed; /* or NULL */
     rope rope;
 };
 

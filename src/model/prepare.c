@@ -24,7 +24,10 @@ static gptoss_status lock(const preparation *p)
 
 static gptoss_status pack(const preparation *p)
 {
-    return fail(p->error, GPTOSS_UNSUPPORTED, "packing weights is not there yet");
+    gptoss_model *model = p->model;
+    bool of_files = !checkpoint_in_memory(model->files);
+    return pack_weights(&model->weights, model->config.layers, of_files, p->threads, &model->packed,
+                        p->progress, p->user, p->error);
 }
 
 static gptoss_status sketch(const preparation *p)

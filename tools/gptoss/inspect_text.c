@@ -78,6 +78,7 @@ static void print_sizes(const gptoss_model_info *info)
     print_part("expert biases", info->bytes_expert_biases, whole);
     print_part("all tensors", whole, whole);
     print_part("read per token", info->bytes_per_token, whole);
+    print_part("  with --pack", info->bytes_per_token_packed, whole);
 }
 
 static void print_memory(const inspection *of)

@@ -1,0 +1,268 @@
+#include "model/pack.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "base/residency.h"
+#include "op/parallel.h"
+
+/* Groups of rows that are packed between two releases of pages. */
+#define STRIDE 64
+
+/* Matrices that are packed per layer. */
+#define PER_LAYER 4
+
+/*
+ * Each thread fills a part of one stretch of address space with its share of every matrix. A part
+ * would hold all groups at their largest; what they do not take is never touched.
+ *
+ *     | part 0: share of matrix 0, of matrix 1, ... | part 1: ... | ...
+ */
+struct packed_memory {
+    packed_memory *next;
+    uint8_t *data;
+    size_t bytes;
+    dense_group *groups; /* of all matrices, one after another */
+};
+
+/* The work at hand. */
+typedef struct packing {
+    weights *bound;
+    size_t count;   /* matrices that are looked at */
+    uint32_t parts; /* of memory: as many as threads were asked for */
+    size_t *used;   /* [parts] ends of what the parts hold, from data */
+    packed_memory *memory;
+    bool release;
+
+    const matrix *from; /* the present matrix */
+    dense_group *groups;
+    atomic_size_t taken; /* bytes */
+} packing;
+
+/* Matrix number `index` of those that are packed: the unembedding, then layer by layer. */
+static const matrix *matrix_number(const weights *bound, size_t index)
+{
+    if (index == 0)
+        return &bound->unembedding;
+    const layer_weights *layer = &bound->layers[(index - 1) / PER_LAYER];
+    const matrix *const of_layer[PER_LAYER] = {&layer->q, &layer->k, &layer->v, &layer->out};
+    return of_layer[(index - 1) % PER_LAYER];
+}
+
+/* The same, to be replaced. */
+static matrix *matrix_to_replace(weights *bound, size_t index)
+{
+    if (index == 0)
+        return &bound->unembedding;
+    layer_weights *layer = &bound->layers[(index - 1) / PER_LAYER];
+    matrix *const of_layer[PER_LAYER] = {&layer->q, &layer->k, &layer->v, &layer->out};
+    return of_layer[(index - 1) % PER_LAYER];
+}
+
+static bool can_pack(const matrix *of)
+{
+    return of->format == NUMBER_BF16 && !of->transposed && of->columns <= DENSE_MAX_COLUMNS;
+}
+
+static size_t group_count(const matrix *of)
+{
+    return (of->rows + DENSE_GROUP_ROWS - 1) / DENSE_GROUP_ROWS;
+}
+
+/* The groups of a matrix that go to a part. */
+static void share(const packing *p, const matrix *of, uint32_t part, size_t *begin, size_t *end)
+{
+    team as_if = {part, p->parts, NULL};
+    team_share(&as_if, group_count(of), 1, begin, end);
+}
+
+/* ---- packing one matrix ---------------------------------------------------------------------- */
+
+static size_t pack_group(const packing *p, size_t index, size_t at)
+{
+    const matrix *from = p->from;
+    size_t first = index * DENSE_GROUP_ROWS;
+    size_t rows = from->rows - first < DENSE_GROUP_ROWS ? from->rows - first : DENSE_GROUP_ROWS;
+    p->groups[index].line = (uint32_t)(at / DENSE_LINE);
+    return dense_pack_group(from->data + 2 * first * from->columns, rows, from->columns,
+                            p->memory->data + at, &p->groups[index]);
+}
+
+/* The file's pages of groups [begin, end). */
+static void release_groups(const matrix *from, size_t begin, size_t end)
+{
+    size_t first = begin * DENSE_GROUP_ROWS;
+    size_t last = end * DENSE_GROUP_ROWS < from->rows ? end * DENSE_GROUP_ROWS : from->rows;
+    residency_release(from->data + 2 * first * from->columns, 2 * (last - first) * from->columns);
+}
+
+static void fill_part(packing *p, uint32_t part)
+{
+    size_t begin;
+    size_t end;
+    size_t start = p->used[part];
+    share(p, p->from, part, &begin, &end);
+    for (size_t i = begin; i < end; i++) {
+        p->used[part] += pack_group(p, i, p->used[part]);
+        if (p->release && ((i + 1 - begin) % STRIDE == 0 || i + 1 == end))
+            release_groups(p->from, begin + (i - begin) / STRIDE * STRIDE, i + 1);
+    }
+    atomic_fetch_add(&p->taken, p->used[part] - start);
+}
+
+static void fill_parts(const team *self, void *user)
+{
+    packing *p = user;
+    for (uint32_t part = self->rank; part < p->parts; part += self->size)
+        fill_part(p, part);
+}
+
+/* Packs *at, unless that makes it larger; then the next matrix takes the place of the attempt. */
+static void pack_matrix(packing *p, matrix *at, size_t *before)
+{
+    for (uint32_t part = 0; part < p->parts; part++)
+        before[part] = p->used[part];
+    p->from = at;
+    p->taken = group_count(at) * sizeof *p->groups;
+    parallel_run(p->parts, fill_parts, p);
+    if (p->taken >= matrix_bytes(at)) {
+        for (uint32_t part = 0; part < p->parts; part++)
+            p->used[part] = before[part];
+        return;
+    }
+    at->data = p->memory->data;
+    at->groups = p->groups;
+    at->packed_bytes = p->taken;
+    at->format = NUMBER_BF16_PACKED;
+    p->groups += group_count(at);
+}
+
+/* ---- all of them ----------------------------------------------------------------------------- */
+
+static gptoss_status pack_all(packing *p, uint64_t total, gptoss_progress_fn progress, void *user,
+                              gptoss_error *error)
+{
+    uint64_t done = 0;
+    for (size_t i = 0; i < p->count; i++) {
+        matrix *at = matrix_to_replace(p->bound, i);
+        bool tied = i == 0 && at->data == p->bound->embedding.data;
+        if (!can_pack(at))
+            continue;
+        if (progress != NULL && !progress(user, "packing weights", done, total))
+            return fail(error, GPTOSS_INTERRUPTED, "interrupted while packing weights");
+        done += matrix_bytes(at);
+        pack_matrix(p, at, p->used + p->parts);
+        if (tied)
+            p->bound->embedding = *at;
+    }
+    if (progress != NULL)
+        progress(user, "packing weights", total, total);
+    return GPTOSS_OK;
+}
+
+/* Bytes that a part may need. */
+static size_t room_of_part(packing *p, uint32_t part)
+{
+    size_t room = 0;
+    for (size_t i = 0; i < p->count; i++) {
+        const matrix *at = matrix_number(p->bound, i);
+        size_t begin;
+        size_t end;
+        share(p, at, part, &begin, &end);
+        if (can_pack(at))
+            room += (end - begin) * dense_group_room(at->columns);
+    }
+    return room;
+}
+
+/* Reserves the memory and says where in it the parts begin. */
+static gptoss_status lay_out(packing *p, gptoss_error *error)
+{
+    size_t groups = 0;
+    size_t bytes = 0;
+    for (size_t i = 0; i < p->count; i++)
+        groups += group_count(matrix_number(p->bound, i));
+    for (uint32_t part = 0; part < p->parts; part++) {
+        p->used[part] = bytes;
+        bytes += room_of_part(p, part);
+    }
+    if (bytes / DENSE_LINE > UINT32_MAX)
+        return fail(error, GPTOSS_LIMIT, "%zu bytes of weights are more than can be packed", bytes);
+    p->memory->groups = calloc(groups, sizeof *p->groups);
+    if (p->memory->groups == NULL)
+        return fail_memory(error, "a directory of packed weights", groups * sizeof *p->groups);
+    p->groups = p->memory->groups;
+    void *data;
+    gptoss_status status = memory_reserve(bytes, "packed weights", &data, error);
+    if (status != GPTOSS_OK)
+        return status;
+    memory_prefer_huge_pages(data, bytes);
+    p->memory->data = data;
+    p->memory->bytes = bytes;
+    return GPTOSS_OK;
+}
+
+gptoss_status pack_weights(weights *bound, uint32_t layers, bool release, uint32_t threads,
+                           packed_memory **memory, gptoss_progress_fn progress, void *user,
+                           gptoss_error *error)
+{
+    uint64_t total = 0;
+    packing p = {.bound = bound,
+                 .count = 1 + (size_t)layers * PER_LAYER,
+                 .parts = threads,
+                 .release = release};
+    for (size_t i = 0; i < p.count; i++)
+        total += can_pack(matrix_number(bound, i)) ? matrix_bytes(matrix_number(bound, i)) : 0;
+    if (total == 0)
+        return GPTOSS_OK;
+    p.used = calloc(threads, 2 * sizeof *p.used); /* now, and before the present matrix */
+    p.memory = calloc(1, sizeof *p.memory);
+    if (p.used == NULL || p.memory == NULL) {
+        free(p.used);
+        free(p.memory);
+        return fail_memory(error, "a list of packed weights", sizeof *p.memory);
+    }
+    gptoss_status status = lay_out(&p, error);
+    if (status == GPTOSS_OK)
+        status = pack_all(&p, total, progress, user, error);
+    free(p.used);
+    p.memory->next = *memory;
+    *memory = p.memory;
+    return status;
+}
+
+void pack_free(packed_memory *memory)
+{
+    while (memory != NULL) {
+        packed_memory *next = memory->next;
+        memory_release(memory->data, memory->bytes);
+        free(memory->groups);
+        free(memory);
+        memory = next;
+    }
+}
+
+/* What a matrix takes when it has no escapes. */
+static uint64_t least_bytes(uint64_t rows, uint64_t columns)
+{
+    uint64_t groups = (rows + DENSE_GROUP_ROWS - 1) / DENSE_GROUP_ROWS;
+    uint64_t blocks = (columns + DENSE_BLOCK_COLUMNS - 1) / DENSE_BLOCK_COLUMNS;
+    return groups * (DENSE_LINE + blocks * DENSE_BLOCK_BYTES + sizeof(dense_group));
+}
+
+uint64_t pack_saving(const weights *bound, uint32_t layers)
+{
+    uint64_t saving = 0;
+    for (size_t i = 0; i < 1 + (size_t)layers * PER_LAYER; i++) {
+        const matrix *at = matrix_number(bound, i);
+        uint64_t before = 2 * (uint64_t)at->rows * at->columns;
+        uint64_t after = before;
+        if (at->format == NUMBER_BF16_PACKED)
+            after = at->packed_bytes;
+        else if (can_pack(at))
+            after = least_bytes(at->rows, at->columns);
+        saving += after < before ? before - after : 0;
+    }
+    return saving;
+}

@@ -1,0 +1,29 @@
+/* The dense BF16 matrices of a model, packed to 12 bits a number; the layout is drawn in
+ * kernel/dense.h. */
+#ifndef MODEL_PACK_H
+#define MODEL_PACK_H
+
+#include "model/weights.h"
+
+/* Where packed matrices lie. */
+typedef struct packed_memory packed_memory;
+
+/*
+ * Replaces the projections of the attention and the unembedding, which may be the embedding too, by
+ * packed ones, on `threads` threads. Matrices that are not BF16 stay, and those that would not
+ * become smaller. With `release` the pages of what was packed, which must be a file's, are released
+ * as it goes. Adds to *memory, which begins as NULL. On failure *bound can be used as it is, and
+ * packed again.
+ */
+gptoss_status pack_weights(weights *bound, uint32_t layers, bool release, uint32_t threads,
+                           packed_memory **memory, gptoss_progress_fn progress, void *user,
+                           gptoss_error *error);
+
+/* Accepts NULL. What was packed may not be used any more. */
+void pack_free(packed_memory *memory);
+
+/* How many bytes fewer a token reads with the matrices packed than as they are in the checkpoint:
+ * of those that are packed as measured, of the others as if they had no escapes. */
+uint64_t pack_saving(const weights *bound, uint32_t layers);
+
+#endif
