@@ -199,7 +199,8 @@ def test_architecture(number, tmp_path, program, figures):
     case = Case(number, tmp_path, program)
     ours = {layout: case.dump(layout, "-t", 2) for layout in case.layouts}
     for layout in case.layouts:
-        assert same_bits(ours[layout], ours["hf"]), f"{layout} differs from hf; {case.options}"
+        if layout != "hf":  # whose experts are plain numbers, which are multiplied in another way
+            assert same_bits(ours[layout], ours["hf-mxfp4"]), f"{layout}; {case.options}"
         for options in [*CHUNKS, ("--chunk", case.rng.randint(2, 60), "-t", 2)]:
             other = case.dump(layout, *options)
             assert same_bits(other, ours[layout]), f"{layout} {options}; {case.options}"
