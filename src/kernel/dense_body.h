@@ -26,14 +26,13 @@
 
 #define PARTS (32 / PART)
 
-/* How far ahead of the numbers in use memory is asked for, linearly through what the rows at work
- * occupy together: one stream per row would be more than the processor follows. */
-#define AHEAD_BF16   ((size_t)4 << 10)
-#define AHEAD_PACKED ((size_t)4 << 10)
+/* How far ahead of the numbers in use packed ones are asked for. */
+#define AHEAD_PACKED ((size_t)8 << 10)
 
-INLINE void ask_for(const void *line)
+/* Into the second cache: what is asked for so early would leave the first again. */
+INLINE void ask_for(const uint8_t *line)
 {
-    __builtin_prefetch(line, 0, 3);
+    __builtin_prefetch(line, 0, 2);
 }
 
 /* ---- one row of x, BF16 ---------------------------------------------------------------------- */
@@ -69,8 +68,9 @@ INLINE void bf16_tile(const uint8_t *w, size_t rows, const float *x, size_t n, f
         load32(x + 32 * i, xs);
         UNROLL(4)
         for (size_t r = 0; r < rows; r++) {
-            ask_for(w + AHEAD_BF16 + (i * rows + r) * DENSE_LINE);
-            take_bf16(w + 2 * (r * n + 32 * i), xs, sums[r]);
+            const uint8_t *at = w + 2 * (r * n + 32 * i);
+            ask_for(at + 2 * rows * n); /* the same place of the next rows */
+            take_bf16(at, xs, sums[r]);
         }
     }
     size_t rest = n % 32;
@@ -381,7 +381,7 @@ INLINE void bring_nearer(dense_ahead *ahead, size_t lines)
 {
     for (; lines > 0 && ahead->bytes > 0; lines--) {
         size_t bytes = ahead->bytes < DENSE_LINE ? ahead->bytes : DENSE_LINE;
-        __builtin_prefetch(ahead->data, 0, 2); /* into the second cache: the first is full */
+        ask_for(ahead->data);
         ahead->data += bytes;
         ahead->bytes -= bytes;
     }
