@@ -13,6 +13,7 @@ void kernel_table_init(kernel_table *table, cpu_features has)
     if (has.avx2) {
         kernel_overlay_avx2(table);
         dense_overlay_avx2(&table->dense);
+        fixed_overlay_avx2(&table->fixed);
         sketch_overlay_avx2(&table->sketch);
         probe_overlay_avx2(&table->probe);
     }
@@ -20,6 +21,7 @@ void kernel_table_init(kernel_table *table, cpu_features has)
         kernel_overlay_avx512(table);
         dense_overlay_avx512(&table->dense);
         fixed_overlay_avx512(&table->fixed);
+        fixed_overlay_lanes_avx512(&table->fixed);
         sketch_overlay_avx512(&table->sketch);
         probe_overlay_avx512(&table->probe);
     }

@@ -1,0 +1,231 @@
+/* Fixed-point activations and their products with AVX2 and FMA. */
+#include <immintrin.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/number.h"
+
+#define PRAGMA(text) _Pragma(#text)
+#define INLINE       static inline __attribute__((always_inline))
+#define UNROLL(n)    PRAGMA(GCC unroll n)
+
+typedef __m256i ints;
+typedef __m256 reals;
+#define LANES       8
+#define INTS(name)  _mm256_##name
+#define REALS(name) _mm256_##name
+
+/* All 32 rows of a panel for one activation row: of the shapes that sixteen registers hold, the one
+ * measured fastest for every number of digits. */
+enum { TILE_BATCH = 1, TILE_PARTS = 4 };
+
+INLINE ints ints_load(const void *from)
+{
+    return _mm256_load_si256((const __m256i *)from);
+}
+INLINE reals ints_as_reals(ints a)
+{
+    return _mm256_castsi256_ps(a);
+}
+INLINE __m128i load_sixteen(const uint8_t *from)
+{
+    return _mm_loadu_si128((const __m128i *)(const void *)from);
+}
+INLINE ints ints_rows(const uint8_t *from, size_t stride)
+{
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(load_sixteen(from)),
+                                   load_sixteen(from + stride), 1);
+}
+INLINE __m128i load_word(const uint8_t *from)
+{
+    return _mm_loadu_si32(from);
+}
+INLINE __m128i four_words(const uint8_t *from, size_t stride)
+{
+    __m128i a = _mm_unpacklo_epi32(load_word(from), load_word(from + stride));
+    __m128i b = _mm_unpacklo_epi32(load_word(from + 2 * stride), load_word(from + 3 * stride));
+    return _mm_unpacklo_epi64(a, b);
+}
+INLINE ints ints_words(const uint8_t *from, size_t stride)
+{
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(four_words(from, stride)),
+                                   four_words(from + 4 * stride, stride), 1);
+}
+INLINE ints ints_full(ints words)
+{
+    return _mm256_cmpeq_epi8(words, _mm256_set1_epi8(-1));
+}
+INLINE reals reals_or_nan(reals y, ints where)
+{
+    __m256i good = _mm256_cmpeq_epi32(where, _mm256_setzero_si256());
+    return _mm256_blendv_ps(_mm256_set1_ps(NAN), y, _mm256_castsi256_ps(good));
+}
+
+#include "kernel/x86/fixed_lanes_body.h"
+
+/* ---- activations ----------------------------------------------------------------------------- */
+
+/* The largest magnitude of 32 numbers by its bits. */
+INLINE uint32_t largest_bits(const float *x)
+{
+    const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
+    __m256i largest = _mm256_setzero_si256();
+    for (size_t i = 0; i < FIXED_GROUP; i += 8) {
+        __m256i bits = _mm256_castps_si256(_mm256_loadu_ps(x + i)) & magnitude;
+        largest = _mm256_max_epi32(largest, bits);
+    }
+    __m128i four =
+        _mm_max_epi32(_mm256_castsi256_si128(largest), _mm256_extracti128_si256(largest, 1));
+    four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+    four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0xb1));
+    return (uint32_t)_mm_cvtsi128_si32(four);
+}
+
+/* The whole numbers of a group; returns its scale. */
+INLINE float round_group(const float *x, float limit, __m256i whole[4])
+{
+    uint32_t bits = largest_bits(x);
+    float largest = float_from_bits(bits);
+    for (size_t i = 0; i < 4; i++)
+        whole[i] = _mm256_setzero_si256();
+    if (bits >= 0x7f800000U)
+        return NAN;
+    if (largest < 0x1p-96F)
+        return 0.0F;
+    __m256 inverse = _mm256_set1_ps(limit / largest);
+    for (size_t i = 0; i < 4; i++) {
+        __m256 scaled = _mm256_mul_ps(_mm256_loadu_ps(x + 8 * i), inverse);
+        scaled = _mm256_min_ps(scaled, _mm256_set1_ps(limit));
+        scaled = _mm256_max_ps(scaled, _mm256_set1_ps(-limit));
+        whole[i] = _mm256_cvtps_epi32(
+            _mm256_round_ps(scaled, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    }
+    return largest / limit;
+}
+
+INLINE int32_t sum_numbers(const __m256i whole[4])
+{
+    __m256i eight = _mm256_add_epi32(_mm256_add_epi32(whole[0], whole[1]),
+                                     _mm256_add_epi32(whole[2], whole[3]));
+    __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+    four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+    four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0xb1));
+    return _mm_cvtsi128_si32(four);
+}
+
+/* Puts the lowest digits down, even columns at `to` and odd ones 64 bytes on, and takes them off.
+ */
+INLINE void pop_digits(__m256i whole[4], uint8_t *to)
+{
+    const __m256i byte = _mm256_set1_epi32(255);
+    __m256i shorts[2];
+    for (size_t i = 0; i < 2; i++)
+        shorts[i] = _mm256_packus_epi32(whole[2 * i] & byte, whole[2 * i + 1] & byte);
+    /* columns 0-3 8-11 16-19 24-27 | 4-7 12-15 20-23 28-31 */
+    __m256i bytes = _mm256_packus_epi16(shorts[0], shorts[1]);
+    bytes = _mm256_shuffle_epi8(bytes, _mm256_broadcastsi128_si256(_mm_setr_epi8(
+                                           0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15)));
+    __m128i low = _mm256_castsi256_si128(bytes);
+    __m128i high = _mm256_extracti128_si256(bytes, 1);
+    _mm_storeu_si128((__m128i *)(void *)to, _mm_unpacklo_epi16(low, high));
+    _mm_storeu_si128((__m128i *)(void *)(to + 64), _mm_unpackhi_epi16(low, high));
+    for (size_t i = 0; i < 4; i++)
+        whole[i] = _mm256_srai_epi32(_mm256_add_epi32(whole[i], _mm256_set1_epi32(128)), 8);
+}
+
+/* Puts group `place` of a block down. */
+static void store_group(const float *x, unsigned digits, size_t place, uint8_t *block)
+{
+    static const float limits[FIXED_MAX_DIGITS] = {127.0F, 32639.0F, 8355711.0F};
+    fixed_tail *tail = (fixed_tail *)(void *)(block + (size_t)FIXED_COLUMNS * digits);
+    uint8_t *to = block + 16 * place;
+    __m256i whole[4];
+    tail->half_scale[place] = 0.5F * round_group(x, limits[digits - 1], whole);
+    tail->low[place] = 0;
+    if (digits == 3) {
+        int32_t sum = sum_numbers(whole);
+        pop_digits(whole, to + (size_t)2 * FIXED_COLUMNS);
+        tail->low[place] = -FIXED_OFFSET * (sum - 256 * sum_numbers(whole));
+    }
+    tail->high[place] = -FIXED_OFFSET * sum_numbers(whole);
+    tail->none[place] = 0;
+    if (digits > 1)
+        pop_digits(whole, to + FIXED_COLUMNS);
+    pop_digits(whole, to);
+}
+
+static void quantise(const float *x, size_t n, unsigned digits, uint8_t *row)
+{
+    size_t groups = n / FIXED_GROUP;
+    size_t bytes = fixed_block_bytes(digits);
+    if (groups % FIXED_GROUPS != 0)
+        memset(row + groups / FIXED_GROUPS * bytes, 0, bytes);
+    for (size_t g = 0; g < groups; g++)
+        store_group(x + g * FIXED_GROUP, digits, g % FIXED_GROUPS, row + g / FIXED_GROUPS * bytes);
+}
+
+/* ---- panels ---------------------------------------------------------------------------------- */
+
+/* 16 bytes of codes and a scale for each of LANES rows. */
+typedef struct group_rows {
+    uint8_t codes[LANES][16];
+    int32_t scales[LANES];
+} group_rows;
+
+/* Puts a group of LANES rows, `stride` bytes apart, down at its place in a panel's group. */
+INLINE void store_rows(const uint8_t *codes, size_t stride, ints scales, uint8_t *to)
+{
+    ints words[4];
+    load_group(codes, stride, words);
+    for (size_t k = 0; k < 4; k++) {
+        ints decoded[2];
+        decode_words(words[k], decoded);
+        _mm256_store_si256((__m256i *)(void *)(to + k * FIXED_QUAD_BYTES), decoded[0]);
+        _mm256_store_si256((__m256i *)(void *)(to + (k + 4) * FIXED_QUAD_BYTES), decoded[1]);
+    }
+    reals values = reals_or_nan(scale_values(scales, 0), ints_full(scales));
+    _mm256_store_ps((float *)(void *)(to + 8 * FIXED_QUAD_BYTES), values);
+}
+
+/* The same of fewer rows; the others become zeros. */
+static void store_few(const uint8_t *codes, const uint8_t *scales, size_t groups, size_t rows,
+                      uint8_t *to)
+{
+    group_rows all = {0};
+    for (size_t r = 0; r < rows; r++) {
+        memcpy(all.codes[r], codes + 16 * r * groups, 16);
+        all.scales[r] = scales[r * groups];
+    }
+    ints words = _mm256_loadu_si256((const __m256i *)(const void *)all.scales);
+    store_rows(all.codes[0], 16, words, to);
+    for (size_t r = rows; r < LANES; r++)
+        memset(to + 8 * FIXED_QUAD_BYTES + 4 * r, 0, 4);
+}
+
+static void unpack(const uint8_t *blocks, const uint8_t *scales, size_t rows, size_t columns,
+                   uint8_t *panel)
+{
+    size_t groups = columns / FIXED_GROUP;
+    for (size_t row = 0; row < FIXED_PANEL_ROWS; row += LANES) {
+        size_t count = row >= rows ? 0 : rows - row < LANES ? rows - row : LANES;
+        for (size_t g = 0; g < fixed_blocks(columns) * FIXED_GROUPS; g++) {
+            const uint8_t *from = scales + row * groups + g;
+            uint8_t *to = panel + g * FIXED_GROUP_BYTES + 4 * row;
+            if (count < LANES || g >= groups) {
+                store_few(blocks + 16 * (row * groups + g), from, groups, g < groups ? count : 0,
+                          to);
+                continue;
+            }
+            ints words = _mm256_setr_epi32(from[0], from[groups], from[2 * groups],
+                                           from[3 * groups], from[4 * groups], from[5 * groups],
+                                           from[6 * groups], from[7 * groups]);
+            store_rows(blocks + 16 * (row * groups + g), 16 * groups, words, to);
+        }
+    }
+}
+
+void fixed_overlay_avx2(fixed_table *table)
+{
+    *table = (fixed_table){quantise, dot_rows, unpack, multiply};
+}
