@@ -22,6 +22,7 @@
 #include "kernel/dense.h"
 #include "kernel/fixed.h"
 #include "kernel/probe.h"
+#include "kernel/q8.h"
 #include "kernel/sketch.h"
 
 /* Weight rows that dot_panel works on at once; panels are best multiples of it. */
@@ -101,6 +102,7 @@ typedef struct kernel_table {
     dense_kernels dense; /* BF16 rows, packed rows, panels of rows */
     fixed_table fixed;   /* MXFP4 weights with fixed-point activations */
     sketch_table sketch; /* coarse copies of matrices */
+    q8_table q8;         /* weights and activations in 8 bits */
     probe_table probe;   /* what the machine can do */
 } kernel_table;
 

@@ -7,6 +7,7 @@ void kernel_table_init(kernel_table *table, cpu_features has)
     kernel_overlay_plain(table);
     dense_overlay_plain(&table->dense);
     fixed_overlay_plain(&table->fixed);
+    q8_overlay_plain(&table->q8);
     sketch_overlay_plain(&table->sketch);
     probe_overlay_plain(&table->probe);
 #if defined(GPTOSS_X86_KERNELS)
@@ -14,6 +15,7 @@ void kernel_table_init(kernel_table *table, cpu_features has)
         kernel_overlay_avx2(table);
         dense_overlay_avx2(&table->dense);
         fixed_overlay_avx2(&table->fixed);
+        q8_overlay_avx2(&table->q8);
         sketch_overlay_avx2(&table->sketch);
         probe_overlay_avx2(&table->probe);
     }
@@ -29,6 +31,7 @@ void kernel_table_init(kernel_table *table, cpu_features has)
         fixed_overlay_vnni(&table->fixed);
         if (has.vbmi)
             fixed_overlay_icelake(&table->fixed);
+        q8_overlay_vnni(&table->q8);
         sketch_overlay_vnni(&table->sketch);
     }
 #else

@@ -70,6 +70,8 @@ void check_dense(const subject *s);
 void bench_dense(const kernel_table *table);
 void check_fixed(const subject *s);
 void bench_fixed(const kernel_table *table);
+void check_q8(const subject *s);
+void bench_q8(const kernel_table *table);
 void check_sketch(const subject *s);
 void bench_sketch(const kernel_table *table);
 void check_probe(const subject *s);

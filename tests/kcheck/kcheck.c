@@ -23,12 +23,14 @@ static void run(const kernel_table *plain, cpu_features has, const char *level, 
         bench_float(&table);
         bench_dense(&table);
         bench_fixed(&table);
+        bench_q8(&table);
         bench_sketch(&table);
         bench_probe(&table);
     } else {
         check_float(&s);
         check_dense(&s);
         check_fixed(&s);
+        check_q8(&s);
         check_sketch(&s);
         check_probe(&s);
     }

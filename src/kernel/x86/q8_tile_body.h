@@ -1,0 +1,176 @@
+/*
+ * Products of 8-bit weights with weight rows in lanes, written once over registers of LANES rows.
+ *
+ * The including file first defines, inline,
+ *     ints, reals                LANES 32-bit integers, LANES floats
+ *     codes                      four bytes of a weight row in every lane, ready to be multiplied
+ *     load_codes(from)           from a quad
+ *     first_sum(high)            what a sum begins with; high: where the field of fixed_tail is
+ *     add_products(sum, codes, four)   four: a word of four digits in every lane
+ *     spread_word, spread_real   from memory to all lanes
+ *     load_scales(from)          LANES BF16 numbers
+ *     TILE_BATCH, TILE_PARTS     activation rows and registers of weight rows multiplied at once
+ *     REALS(name)                an intrinsic by what follows _mm256_ or _mm512_
+ *     INLINE, UNROLL(n)
+ */
+#include <string.h>
+
+#include "kernel/q8.h"
+
+/* Weight rows of a tile. */
+enum { TILE_ROWS = TILE_PARTS * LANES };
+
+/* How far ahead a single activation row has its weights fetched. */
+enum { AHEAD_BYTES = 8192 };
+
+typedef reals tile_sums[TILE_BATCH][TILE_PARTS];
+
+/* What a group adds to a tile of `count` activation rows. group: of a panel; first: the tile's
+ * first row in it; block: of the first activation row. */
+INLINE void add_group(const uint8_t *group, size_t first, const uint8_t *block, size_t row_bytes,
+                      size_t place, size_t count, tile_sums sums)
+{
+    const uint8_t *tail = block + FIXED_COLUMNS + 4 * place;
+    ints totals[TILE_BATCH][TILE_PARTS];
+    UNROLL(8)
+    for (size_t b = 0; b < count; b++)
+        UNROLL(2)
+    for (size_t part = 0; part < TILE_PARTS; part++)
+        totals[b][part] = first_sum(tail + b * row_bytes + offsetof(fixed_tail, high));
+    UNROLL(8)
+    for (size_t quad = 0; quad < 8; quad++) {
+        const uint8_t *from = group + quad * Q8_QUAD_BYTES + 4 * first;
+        const uint8_t *digits = block + 16 * place + quad / 4 * 64 + quad % 4 * 4;
+        codes w[TILE_PARTS];
+        UNROLL(2)
+        for (size_t part = 0; part < TILE_PARTS; part++)
+            w[part] = load_codes(from + part * 4 * LANES);
+        UNROLL(8)
+        for (size_t b = 0; b < count; b++) {
+            ints four = spread_word(digits + b * row_bytes);
+            UNROLL(2)
+            for (size_t part = 0; part < TILE_PARTS; part++)
+                totals[b][part] = add_products(totals[b][part], w[part], four);
+        }
+    }
+    reals scales[TILE_PARTS];
+    UNROLL(2)
+    for (size_t part = 0; part < TILE_PARTS; part++)
+        scales[part] = load_scales(group + 8 * Q8_QUAD_BYTES + 2 * (first + part * LANES));
+    UNROLL(8)
+    for (size_t b = 0; b < count; b++) {
+        reals half_scale = spread_real(tail + b * row_bytes + offsetof(fixed_tail, half_scale));
+        UNROLL(2)
+        for (size_t part = 0; part < TILE_PARTS; part++)
+            sums[b][part] = REALS(fmadd_ps)(REALS(cvtepi32_ps)(totals[b][part]),
+                                            REALS(mul_ps)(scales[part], half_scale), sums[b][part]);
+    }
+}
+
+INLINE void clear_sums(tile_sums sums, size_t count)
+{
+    UNROLL(8)
+    for (size_t b = 0; b < count; b++)
+        UNROLL(2)
+    for (size_t part = 0; part < TILE_PARTS; part++)
+        sums[b][part] = REALS(setzero_ps)();
+}
+
+/* y [count, Q8_PANEL_ROWS] = products of a panel and `count` activation rows. The groups of one
+ * partial sum are taken together, so that it stays in registers. */
+INLINE void multiply_tile(const uint8_t *panel, size_t groups, const uint8_t *x, size_t row_bytes,
+                          size_t count, float *y)
+{
+    for (size_t first = 0; first < Q8_PANEL_ROWS; first += TILE_ROWS) {
+        for (size_t place = 0; place < FIXED_GROUPS; place++) {
+            tile_sums sums;
+            clear_sums(sums, count);
+            const uint8_t *block = x;
+            for (size_t g = place; g < groups; g += FIXED_GROUPS) {
+                add_group(panel + g * Q8_GROUP_BYTES, first, block, row_bytes, place, count, sums);
+                block += fixed_block_bytes(1);
+            }
+            UNROLL(8)
+            for (size_t b = 0; b < count; b++) {
+                UNROLL(2)
+                for (size_t part = 0; part < TILE_PARTS; part++) {
+                    float *to = y + b * Q8_PANEL_ROWS + first + part * LANES;
+                    reals sum = sums[b][part];
+                    if (place > 0)
+                        sum = REALS(add_ps)(REALS(loadu_ps)(to), sum);
+                    REALS(storeu_ps)(to, sum);
+                }
+            }
+        }
+    }
+}
+
+/* The same of one activation row, with the panel read from one end to the other. */
+INLINE void multiply_one(const uint8_t *panel, size_t groups, const uint8_t *x, float *y)
+{
+    tile_sums sums[FIXED_GROUPS][Q8_PANEL_ROWS / TILE_ROWS];
+    for (size_t place = 0; place < FIXED_GROUPS; place++)
+        for (size_t tile = 0; tile < Q8_PANEL_ROWS / TILE_ROWS; tile++)
+            clear_sums(sums[place][tile], 1);
+    for (size_t first = 0; first < groups; first += FIXED_GROUPS, x += fixed_block_bytes(1)) {
+        UNROLL(4)
+        for (size_t place = 0; place < FIXED_GROUPS; place++) {
+            const uint8_t *group = panel + (first + place) * Q8_GROUP_BYTES;
+            if (first + place >= groups)
+                break;
+            UNROLL(17)
+            for (size_t line = 0; line < Q8_GROUP_BYTES / 64; line++)
+                _mm_prefetch((const char *)group + AHEAD_BYTES + 64 * line, _MM_HINT_T0);
+            UNROLL(4)
+            for (size_t tile = 0; tile < Q8_PANEL_ROWS / TILE_ROWS; tile++)
+                add_group(group, tile * TILE_ROWS, x, 0, place, 1, sums[place][tile]);
+        }
+    }
+    for (size_t tile = 0; tile < Q8_PANEL_ROWS / TILE_ROWS; tile++) {
+        for (size_t part = 0; part < TILE_PARTS; part++) {
+            reals sum = sums[0][tile][0][part];
+            for (size_t place = 1; place < FIXED_GROUPS; place++)
+                sum = REALS(add_ps)(sum, sums[place][tile][0][part]);
+            REALS(storeu_ps)(y + tile * TILE_ROWS + part * LANES, sum);
+        }
+    }
+}
+
+static void multiply_some(const uint8_t *panel, size_t groups, const uint8_t *x, size_t row_bytes,
+                          size_t count, float *y)
+{
+    switch (count) {
+    case TILE_BATCH:
+        multiply_tile(panel, groups, x, row_bytes, TILE_BATCH, y);
+        return;
+    case 1:
+        multiply_one(panel, groups, x, y);
+        return;
+    case 2:
+        multiply_tile(panel, groups, x, row_bytes, 2, y);
+        return;
+    default: /* as 2 and the rest */
+        multiply_tile(panel, groups, x, row_bytes, 2, y);
+        multiply_some(panel, groups, x + 2 * row_bytes, row_bytes, count - 2,
+                      y + 2 * (size_t)Q8_PANEL_ROWS);
+        return;
+    }
+}
+
+static void multiply(const uint8_t *panels, size_t rows, size_t columns, const uint8_t *x,
+                     size_t batch, float *y, size_t y_stride)
+{
+    size_t groups = columns / FIXED_GROUP;
+    size_t row_bytes = fixed_row_bytes(columns, 1);
+    for (size_t row = 0; row < rows; row += Q8_PANEL_ROWS) {
+        const uint8_t *panel = panels + row / Q8_PANEL_ROWS * groups * Q8_GROUP_BYTES;
+        size_t wanted = rows - row < Q8_PANEL_ROWS ? rows - row : Q8_PANEL_ROWS;
+        for (size_t b = 0; b < batch; b += TILE_BATCH) {
+            float all[TILE_BATCH * Q8_PANEL_ROWS];
+            size_t count = batch - b < TILE_BATCH ? batch - b : TILE_BATCH;
+            multiply_some(panel, groups, x + b * row_bytes, row_bytes, count, all);
+            for (size_t i = 0; i < count; i++)
+                memcpy(y + (b + i) * y_stride + row, all + i * Q8_PANEL_ROWS, wanted * sizeof *y);
+        }
+    }
+}
