@@ -79,11 +79,19 @@ typedef struct dense_ahead {
 typedef void (*dense_panel_fn)(const float *w, size_t rows, const float *x, size_t batch, size_t n,
                                float *y, size_t y_stride, float *sums, dense_ahead ahead);
 
+/*
+ * Packs 64 BF16 numbers of a row to 64 low bytes and 32 pairs of places. place [256] by high byte,
+ * 15 for those without one; table [16]. Returns whether a number has no place.
+ */
+typedef int (*dense_pack_fn)(const uint8_t *numbers, const uint8_t *place, const uint8_t *table,
+                             uint8_t *low, uint8_t *pairs);
+
 typedef struct dense_kernels {
     dense_bf16_fn bf16;
     dense_packed_fn packed;
     dense_unpack_fn unpack;
     dense_panel_fn panel;
+    dense_pack_fn pack;
 } dense_kernels;
 
 /* The overlays, lowest level first. */
@@ -91,15 +99,19 @@ void dense_overlay_plain(dense_kernels *table);
 void dense_overlay_avx2(dense_kernels *table);
 void dense_overlay_avx512(dense_kernels *table);
 
+/* Packing in plain C. */
+int dense_pack_plain(const uint8_t *numbers, const uint8_t *place, const uint8_t *table,
+                     uint8_t *low, uint8_t *pairs);
+
 /* Bytes that the largest group of n columns takes. */
 size_t dense_group_room(size_t n);
 
 /*
- * Packs `rows` (1 to 4) rows of n BF16 numbers, rows [rows, n], to `out`, which begins on a cache
- * line and has dense_group_room(n) bytes. Sets group->escapes and returns the bytes used, whole
- * cache lines.
+ * Packs `rows` (1 to 4) rows of n BF16 numbers, rows_in [rows, n], to `out`, which begins on a
+ * cache line and has dense_group_room(n) bytes. Sets group->escapes and returns the bytes used,
+ * whole cache lines.
  */
-size_t dense_pack_group(const uint8_t *rows_in, size_t rows, size_t n, uint8_t *out,
-                        dense_group *group);
+size_t dense_pack_group(const dense_kernels *table, const uint8_t *rows_in, size_t rows, size_t n,
+                        uint8_t *out, dense_group *group);
 
 #endif

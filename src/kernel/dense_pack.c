@@ -91,10 +91,11 @@ static size_t column_of(size_t byte)
     return 16 * (byte / 8 % 2 * 2 + byte % 2) + 4 * (byte / 16) + byte % 8 / 2;
 }
 
-/* Writes the 64 numbers of one row of a block; returns whether one has no place. */
-static int pack_row(const uint8_t *numbers, const uint8_t *place, uint8_t *low, uint8_t *pairs)
+int dense_pack_plain(const uint8_t *numbers, const uint8_t *place, const uint8_t *table,
+                     uint8_t *low, uint8_t *pairs)
 {
     unsigned highest = 0;
+    (void)table;
     for (size_t byte = 0; byte < 32; byte++) {
         const uint8_t *a = numbers + 2 * column_of(byte);
         const uint8_t *b = numbers + 2 * column_of(byte + 32);
@@ -150,8 +151,8 @@ static size_t store_raw(const uint8_t *rows_in, size_t rows, size_t n, uint8_t *
     return bytes;
 }
 
-size_t dense_pack_group(const uint8_t *rows_in, size_t rows, size_t n, uint8_t *out,
-                        dense_group *group)
+size_t dense_pack_group(const dense_kernels *table, const uint8_t *rows_in, size_t rows, size_t n,
+                        uint8_t *out, dense_group *group)
 {
     row_code codes[DENSE_GROUP_ROWS];
     size_t escapes = 0;
@@ -180,7 +181,8 @@ size_t dense_pack_group(const uint8_t *rows_in, size_t rows, size_t n, uint8_t *
                 pack_last(rows_in, codes[0].place, 0, low, pairs);
             else if (i == whole)
                 pack_last(numbers, codes[r].place, rest, low, pairs);
-            if (r < rows && (i == whole || pack_row(numbers, codes[r].place, low, pairs)))
+            if (r < rows &&
+                (i == whole || table->pack(numbers, codes[r].place, codes[r].table, low, pairs)))
                 list = list_escapes(numbers, codes[r].place, i * DENSE_BLOCK_COLUMNS, columns, r,
                                     list);
         }

@@ -85,5 +85,12 @@ static inline void block_unpack(const uint8_t *low, const uint8_t *pairs, place_
 
 #define INLINE        static inline
 #define UNROLL(n)     /* structures of 16 floats stay in memory anyway */
-#define DENSE_OVERLAY dense_overlay_plain
+#define DENSE_OVERLAY dense_overlay_body
+static void dense_overlay_body(dense_kernels *table);
 #include "kernel/dense_body.h"
+
+void dense_overlay_plain(dense_kernels *table)
+{
+    dense_overlay_body(table);
+    table->pack = dense_pack_plain;
+}

@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "base/residency.h"
+#include "kernel/kernel.h"
 #include "op/parallel.h"
 
 /* Groups of rows that are packed between two releases of pages. */
@@ -85,8 +86,8 @@ static size_t pack_group(const packing *p, size_t index, size_t at)
     size_t first = index * DENSE_GROUP_ROWS;
     size_t rows = from->rows - first < DENSE_GROUP_ROWS ? from->rows - first : DENSE_GROUP_ROWS;
     p->groups[index].line = (uint32_t)(at / DENSE_LINE);
-    return dense_pack_group(from->data + 2 * first * from->columns, rows, from->columns,
-                            p->memory->data + at, &p->groups[index]);
+    return dense_pack_group(&kernel()->dense, from->data + 2 * first * from->columns, rows,
+                            from->columns, p->memory->data + at, &p->groups[index]);
 }
 
 /* The file's pages of groups [begin, end). */

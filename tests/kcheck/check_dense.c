@@ -51,14 +51,22 @@ typedef struct packed_rows {
     uint8_t *data; /* what group.line counts from */
 } packed_rows;
 
-static packed_rows pack_rows(const uint8_t *rows, size_t count, size_t n)
+static packed_rows pack_rows(const subject *s, const uint8_t *rows, size_t count, size_t n)
 {
     size_t room = dense_group_room(n);
     uint8_t *to = aligned_alloc(DENSE_LINE, room);
     packed_rows packed = {0};
     memset(to, 0xa5, room);
-    size_t bytes = dense_pack_group(rows, count, n, to, &packed.group);
-    check(bytes <= room && bytes % DENSE_LINE == 0, "dense_pack_group", "plain", "bytes", n);
+    size_t bytes = dense_pack_group(&s->plain->dense, rows, count, n, to, &packed.group);
+    check(bytes <= room && bytes % DENSE_LINE == 0, "dense_pack_group", s->level, "room", n);
+    if (s->other != NULL) { /* the same bytes at every level */
+        uint8_t *again = aligned_alloc(DENSE_LINE, room);
+        dense_group group = {0};
+        check(dense_pack_group(&s->other->dense, rows, count, n, again, &group) == bytes &&
+                  group.escapes == packed.group.escapes && memcmp(to, again, bytes) == 0,
+              "dense.pack", s->level, "bytes", n);
+        free(again);
+    }
     packed.memory = guard(bytes);
     packed.data = packed.memory.end_aligned;
     memcpy(packed.data, to, bytes);
@@ -72,7 +80,7 @@ static void check_packed(const subject *s, const uint8_t *rows, size_t count, si
                          const float *x, const float *expected, const char *what)
 {
     const kernel_table *table = s->other == NULL ? s->plain : s->other;
-    packed_rows packed = pack_rows(rows, count, n);
+    packed_rows packed = pack_rows(s, rows, count, n);
     guarded out = guard(count * n * sizeof(float));
     float y[4];
     for (size_t first = 0; first < count; first++) {
@@ -170,7 +178,7 @@ static void check_groups(const subject *s)
     for (size_t g = 0; g < GROUPS; g++) {
         fill_rows(rows + 8 * g * N, (size_t)4 * N, g == 1 ? ROW_ANY_BITS : ROW_NORMAL);
         groups[g].line = (uint32_t)(used / DENSE_LINE);
-        used += dense_pack_group(rows + 8 * g * N, 4, N, data + used, &groups[g]);
+        used += dense_pack_group(&table->dense, rows + 8 * g * N, 4, N, data + used, &groups[g]);
     }
     check(groups[1].escapes == DENSE_RAW && groups[0].escapes != DENSE_RAW, "dense_pack_group",
           s->level, "raw", N);
@@ -244,13 +252,15 @@ void bench_dense(const kernel_table *table)
         memcpy(rows + 2 * r * N, rows, (size_t)2 * PANEL);
     for (size_t g = 0; g < MANY / 4; g++) {
         groups[g].line = (uint32_t)(used / DENSE_LINE);
-        used += dense_pack_group(rows + 8 * g * N, 4, N, data + used, &groups[g]);
+        used += dense_pack_group(&table->dense, rows + 8 * g * N, 4, N, data + used, &groups[g]);
     }
     BENCH("dense.bf16", 2 * numbers, "GB/s", table->dense.bf16(rows, MANY, x, N, y));
     BENCH("dense.packed", used, "GB/s", table->dense.packed(data, groups, MANY / 4, x, N, y));
     BENCH("dense.bf16 L2", 2 * PANEL, "GB/s", table->dense.bf16(rows, ROWS, x, N, y));
     BENCH("dense.packed L2", used * ROWS / MANY, "GB/s",
           table->dense.packed(data, groups, ROWS / 4, x, N, y));
+    BENCH("dense pack", (size_t)4 * N, "G numbers/s",
+          dense_pack_group(&table->dense, rows, 4, N, data, groups));
     BENCH("dense.panel", 2.0 * PANEL * BATCH, "GFLOP/s",
           table->dense.panel(w, ROWS, x, BATCH, N, y, ROWS, sums, (dense_ahead){rows, 2 * PANEL}));
     free(rows);

@@ -54,7 +54,8 @@ static void pack(const uint8_t *bf16, uint8_t *packed, dense_group *groups)
     for (size_t g = 0; g < GROUPS; g++) {
         size_t rows = OUT - 4 * g < 4 ? OUT - 4 * g : 4;
         groups[g].line = (uint32_t)(used / DENSE_LINE);
-        used += dense_pack_group(bf16 + 8 * g * IN, rows, IN, packed + used, &groups[g]);
+        used += dense_pack_group(&kernel()->dense, bf16 + 8 * g * IN, rows, IN, packed + used,
+                                 &groups[g]);
     }
 }
 

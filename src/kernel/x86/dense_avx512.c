@@ -103,5 +103,44 @@ static inline void block_unpack(const uint8_t *low, const uint8_t *pairs, place_
 #define PRAGMA(text)  _Pragma(#text)
 #define INLINE        static inline __attribute__((always_inline))
 #define UNROLL(n)     PRAGMA(GCC unroll n)
-#define DENSE_OVERLAY dense_overlay_avx512
+#define DENSE_OVERLAY dense_overlay_body
+static void dense_overlay_body(dense_kernels *table);
 #include "kernel/dense_body.h"
+
+/* Sixteen numbers, widened. */
+static __m512i sixteen(const uint8_t *numbers)
+{
+    return _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)numbers));
+}
+
+/* The steps of block_unpack backwards; places are found by comparing with all of them. */
+static int pack(const uint8_t *numbers, const uint8_t *place, const uint8_t *table, uint8_t *low,
+                uint8_t *pairs)
+{
+    const __m512i low_bytes = _mm512_set1_epi16(0x00ff);
+    const __m512i none = _mm512_set1_epi8(15);
+    __m512i first = _mm512_or_si512(sixteen(numbers), _mm512_slli_epi32(sixteen(numbers + 32), 16));
+    __m512i second =
+        _mm512_or_si512(sixteen(numbers + 64), _mm512_slli_epi32(sixteen(numbers + 96), 16));
+    __m512i lows = _mm512_packus_epi16(_mm512_and_si512(first, low_bytes),
+                                       _mm512_and_si512(second, low_bytes));
+    __m512i highs = _mm512_packus_epi16(_mm512_srli_epi16(first, 8), _mm512_srli_epi16(second, 8));
+    __m512i places = none;
+    (void)place;
+    for (int i = 14; i >= 0; i--) { /* the first of equal bytes counts */
+        __mmask64 same = _mm512_cmpeq_epi8_mask(highs, _mm512_set1_epi8((char)table[i]));
+        places = _mm512_mask_mov_epi8(places, same, _mm512_set1_epi8((char)i));
+    }
+    _mm512_storeu_si512(low, lows);
+    _mm256_storeu_si256(
+        (__m256i *)(void *)pairs,
+        _mm256_or_si256(_mm512_castsi512_si256(places),
+                        _mm256_slli_epi16(_mm512_extracti64x4_epi64(places, 1), 4)));
+    return _mm512_cmpeq_epi8_mask(places, none) != 0;
+}
+
+void dense_overlay_avx512(dense_kernels *table)
+{
+    dense_overlay_body(table);
+    table->pack = pack;
+}
