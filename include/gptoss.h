@@ -538,7 +538,8 @@ GPTOSS_API void gptoss_executor_tap(gptoss_executor *executor, gptoss_tap_fn tap
 
 typedef struct gptoss_sampler gptoss_sampler;
 
-/* A token and the natural logarithm of its probability before any filter. */
+/* A token and the natural logarithm of its probability before any filter, or NaN where that is not
+ * asked for. */
 typedef struct gptoss_choice {
     uint32_t id;
     float logprob;
@@ -558,6 +559,32 @@ GPTOSS_API void gptoss_sampler_close(gptoss_sampler *sampler);
 GPTOSS_API gptoss_status gptoss_sampler_choose(gptoss_sampler *sampler, const float *logits,
                                                uint32_t position, gptoss_choice *out,
                                                gptoss_error *error);
+
+/*
+ * Appends `count` tokens, at least 1, as gptoss_executor_feed does, and chooses the next one: the
+ * token that gptoss_sampler_choose would choose with the logits after the last. Where the model has
+ * a sketch (gptoss_model_prepare) only the logits that can matter are computed, whatever the
+ * sampling, but for top_p without top_k, top_k above 1024 and while a tap is set. out->logprob is
+ * NaN: a probability takes all logits. When choosing fails the sequence has grown.
+ */
+GPTOSS_API gptoss_status gptoss_executor_feed_choose(gptoss_executor *executor,
+                                                     gptoss_sequence *sequence,
+                                                     const uint32_t *tokens, size_t count,
+                                                     gptoss_sampler *sampler,
+                                                     gptoss_progress_fn progress, void *user,
+                                                     gptoss_choice *out, gptoss_error *error);
+
+/* What gptoss_executor_feed_choose has read to choose, since the executor was opened. */
+typedef struct gptoss_unembedded {
+    uint64_t tokens;     /* chosen */
+    uint64_t from_all;   /* of them, those for which all logits were computed */
+    uint64_t high_rows;  /* rows of the sketch's high plane, */
+    uint64_t low_rows;   /* of its low plane, */
+    uint64_t exact_rows; /* and of the unembedding, besides those of `from_all` */
+    uint64_t bytes;      /* of all these */
+} gptoss_unembedded;
+
+GPTOSS_API void gptoss_executor_unembedded(const gptoss_executor *executor, gptoss_unembedded *out);
 
 /* The `count` likeliest tokens, best first, ties by id. Returns how many there are. */
 GPTOSS_API size_t gptoss_sampler_top(gptoss_sampler *sampler, const float *logits, size_t count,
@@ -598,6 +625,7 @@ typedef struct gptoss_request {
     const char *const *stop_texts; /* the text ends before the first of these; need a tokenizer */
     size_t stop_text_count;
     size_t top_count; /* how many alternatives to report for each token */
+    bool logprobs;    /* report the tokens' probabilities; they are with top_count above 0, too */
     gptoss_token_fn on_token;
     gptoss_progress_fn on_prompt; /* told about the prompt's progress; may be NULL */
     void *user;
@@ -607,7 +635,7 @@ typedef struct gptoss_result {
     gptoss_stop stop;
     uint32_t stop_id;        /* for GPTOSS_STOP_TOKEN; not among the generated tokens */
     uint32_t tokens;         /* generated and handed to on_token */
-    double prompt_seconds;   /* until the first token's logits */
+    double prompt_seconds;   /* until the first token is chosen */
     double generate_seconds; /* after that */
 } gptoss_result;
 

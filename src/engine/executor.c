@@ -2,8 +2,7 @@
 #include <stdlib.h>
 
 #include "base/cores.h"
-#include "engine/sequence.h"
-#include "model/forward.h"
+#include "engine/executor.h"
 
 const char *gptoss_numerics_name(gptoss_numerics numerics)
 {
@@ -15,16 +14,6 @@ const char *gptoss_precision_name(gptoss_precision precision)
     static const char *const names[] = {"f32", "bf16", "q8"};
     return names[precision];
 }
-
-struct gptoss_executor {
-    const gptoss_model *model;
-    uint32_t chunk;
-    forward_options options;
-    uint16_t *processors; /* [threads] when they are pinned */
-    workspace space;
-    forward_row *rows; /* [chunk] the batch being run */
-    gptoss_row *fed;   /* [chunk] the batch that gptoss_executor_feed makes */
-};
 
 /* Chooses the processors of threads that are to be pinned; false when there is no memory. */
 static bool choose_processors(gptoss_executor *executor, gptoss_pinning pinning)
@@ -92,6 +81,8 @@ gptoss_status gptoss_executor_open(const gptoss_model *model,
         executor->rows == NULL || executor->fed == NULL || !choose_processors(executor, pinning)
             ? fail_memory(error, "a batch", chunk * sizeof *executor->rows)
             : workspace_init(&executor->space, gptoss_model_config(model), chunk, threads, error);
+    if (status == GPTOSS_OK && model->sketch != NULL)
+        status = unembedding_init(&executor->unembedding, model, threads, error);
     if (status != GPTOSS_OK) {
         gptoss_executor_close(executor);
         return status;
@@ -104,6 +95,7 @@ void gptoss_executor_close(gptoss_executor *executor)
 {
     if (executor == NULL)
         return;
+    unembedding_free(&executor->unembedding);
     workspace_free(&executor->space);
     free(executor->processors);
     free(executor->rows);

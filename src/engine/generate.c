@@ -110,40 +110,47 @@ static gptoss_status flush(generation *g, gptoss_error *error)
     return GPTOSS_OK;
 }
 
-static gptoss_status choose(generation *g, const float *logits, gptoss_choice *choice,
-                            gptoss_error *error)
+/* Feeds tokens and chooses the next one: from all logits only when probabilities are wanted. */
+static gptoss_status feed(generation *g, const uint32_t *tokens, size_t count,
+                          gptoss_progress_fn progress, gptoss_choice *choice, gptoss_error *error)
 {
+    const float *logits;
+    void *user = g->request->user;
+    if (!g->request->logprobs && g->request->top_count == 0)
+        return gptoss_executor_feed_choose(g->executor, g->sequence, tokens, count, g->sampler,
+                                           progress, user, choice, error);
+    gptoss_status status = gptoss_executor_feed(g->executor, g->sequence, tokens, count, progress,
+                                                user, &logits, error);
+    if (status != GPTOSS_OK)
+        return status;
     if (g->request->top_count > 0)
         gptoss_sampler_top(g->sampler, logits, g->request->top_count, g->top);
     return gptoss_sampler_choose(g->sampler, logits, gptoss_sequence_length(g->sequence), choice,
                                  error);
 }
 
-/* Chooses and feeds tokens until something ends it; result->stop says what. */
-static gptoss_status loop(generation *g, const float *logits, gptoss_error *error)
+/* Hands on tokens and feeds them until something ends it; result->stop says what. `choice` is the
+ * first token. */
+static gptoss_status loop(generation *g, gptoss_choice choice, gptoss_error *error)
 {
     uint32_t vocab = gptoss_model_config(gptoss_executor_model(g->executor))->vocab;
     size_t top_count = g->request->top_count < vocab ? g->request->top_count : vocab;
     g->result->stop = GPTOSS_STOP_LENGTH;
     while (g->result->tokens < g->request->max_tokens) {
-        gptoss_choice choice;
-        gptoss_status status = choose(g, logits, &choice, error);
-        if (status != GPTOSS_OK)
-            return status;
         if (is_stop(g, choice.id)) {
             g->result->stop = GPTOSS_STOP_TOKEN;
             g->result->stop_id = choice.id;
             return GPTOSS_OK;
         }
         bool go_on;
-        status = emit(g, choice, top_count, &go_on, error);
+        gptoss_status status = emit(g, choice, top_count, &go_on, error);
         if (status != GPTOSS_OK || !go_on)
             return status;
         bool full = gptoss_sequence_length(g->sequence) == gptoss_sequence_context(g->sequence);
         if (full || g->result->tokens == g->request->max_tokens)
             return GPTOSS_OK;
-        status = gptoss_executor_feed(g->executor, g->sequence, &choice.id, 1, NULL, NULL, &logits,
-                                      error);
+        uint32_t token = choice.id;
+        status = feed(g, &token, 1, NULL, &choice, error);
         if (status != GPTOSS_OK)
             return status;
     }
@@ -170,7 +177,7 @@ static gptoss_status run(generation *g, gptoss_error *error)
 {
     const gptoss_request *r = g->request;
     uint32_t vocab = gptoss_model_config(gptoss_executor_model(g->executor))->vocab;
-    const float *logits = NULL;
+    gptoss_choice first = {0};
     gptoss_status status = check_request(g, error);
     if (status != GPTOSS_OK)
         return status;
@@ -185,12 +192,15 @@ static gptoss_status run(generation *g, gptoss_error *error)
     find_stops(g);
 
     double start = seconds();
-    status = gptoss_executor_feed(g->executor, g->sequence, r->prompt, r->prompt_count,
-                                  r->on_prompt, r->user, &logits, error);
+    if (r->max_tokens > 0)
+        status = feed(g, r->prompt, r->prompt_count, r->on_prompt, &first, error);
+    else
+        status = gptoss_executor_feed(g->executor, g->sequence, r->prompt, r->prompt_count,
+                                      r->on_prompt, r->user, NULL, error);
     double middle = seconds();
     g->result->prompt_seconds = middle - start;
     if (status == GPTOSS_OK)
-        status = loop(g, logits, error);
+        status = loop(g, first, error);
     if (status == GPTOSS_OK)
         status = flush(g, error);
     g->result->generate_seconds = seconds() - middle;

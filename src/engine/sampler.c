@@ -3,16 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/random.h"
 #include "base/status.h"
-#include "gptoss.h"
-
-struct gptoss_sampler {
-    uint32_t vocab;
-    gptoss_sampling sampling;
-    bool *allowed;            /* [vocab]; NULL: all are */
-    gptoss_choice *survivors; /* [vocab] logits of the tokens still in play, in `logprob` */
-};
+#include "engine/sampler.h"
+#include "model/sketch.h"
 
 static gptoss_status check_sampling(const gptoss_sampling *s, gptoss_error *error)
 {
@@ -151,12 +144,12 @@ static size_t filter_top_p(gptoss_choice *choices, size_t count, float best, dou
 }
 
 /* Tokens at least min_p times as likely as the best; the order is kept. */
-static size_t filter_min_p(gptoss_choice *choices, size_t count, float best, double temperature,
+static size_t filter_min_p(gptoss_choice *choices, size_t count, float best, float temperature,
                            double min_p)
 {
     size_t kept = 0;
     for (size_t i = 0; i < count; i++)
-        if (exp(((double)choices[i].logprob - best) / temperature) >= min_p)
+        if (row_likely(choices[i].logprob, best, temperature, min_p))
             choices[kept++] = choices[i];
     return kept;
 }
@@ -171,8 +164,8 @@ static uint32_t gumbel_max(const gptoss_choice *choices, size_t count,
     uint32_t chosen = choices[0].id;
     double best = -INFINITY;
     for (size_t i = 0; i < count; i++) {
-        double noise = -log(-log(random_unit(sampling->seed, position, choices[i].id)));
-        double score = choices[i].logprob / sampling->temperature + noise;
+        double score = row_score(choices[i].logprob, choices[i].id, sampling->temperature,
+                                 sampling->seed, position);
         if (score > best || (score == best && choices[i].id < chosen)) {
             best = score;
             chosen = choices[i].id;
@@ -194,8 +187,8 @@ static uint32_t sample(gptoss_sampler *sampler, size_t count, float best, uint32
     return gumbel_max(choices, count, s, position);
 }
 
-gptoss_status gptoss_sampler_choose(gptoss_sampler *sampler, const float *logits, uint32_t position,
-                                    gptoss_choice *out, gptoss_error *error)
+gptoss_status sampler_choose_id(gptoss_sampler *sampler, const float *logits, uint32_t position,
+                                uint32_t *id, gptoss_error *error)
 {
     size_t count = collect(sampler, logits);
     if (count == 0)
@@ -211,11 +204,68 @@ gptoss_status gptoss_sampler_choose(gptoss_sampler *sampler, const float *logits
         if (sampler->survivors[i].logprob > best.logprob)
             best = sampler->survivors[i];
     }
-    out->id = sampler->sampling.temperature == 0.0F
-                  ? best.id
-                  : sample(sampler, count, best.logprob, position);
-    out->logprob = (float)gptoss_logprob(logits, sampler->vocab, out->id);
+    *id = sampler->sampling.temperature == 0.0F ? best.id
+                                                : sample(sampler, count, best.logprob, position);
     return GPTOSS_OK;
+}
+
+gptoss_status gptoss_sampler_choose(gptoss_sampler *sampler, const float *logits, uint32_t position,
+                                    gptoss_choice *out, gptoss_error *error)
+{
+    gptoss_status status = sampler_choose_id(sampler, logits, position, &out->id, error);
+    if (status == GPTOSS_OK)
+        out->logprob = (float)gptoss_logprob(logits, sampler->vocab, out->id);
+    return status;
+}
+
+/* ---- without all logits ---------------------------------------------------------------------- */
+
+bool sampler_is_bounded(const gptoss_sampler *sampler)
+{
+    const gptoss_sampling *s = &sampler->sampling;
+    if (s->temperature == 0.0F)
+        return true;
+    return s->top_k > 0 ? s->top_k <= UNEMBEDDING_MAX_COUNT : s->top_p == 1.0F;
+}
+
+row_query sampler_query(const gptoss_sampler *sampler, uint32_t position)
+{
+    const gptoss_sampling *s = &sampler->sampling;
+    row_query query = {
+        .count = 1, .allowed = sampler->allowed, .seed = s->seed, .position = position};
+    if (s->temperature == 0.0F)
+        return query;
+    if (s->top_k > 0)
+        query.count = s->top_k;
+    else if (s->min_p == 0.0F)
+        query.temperature = s->temperature;
+    return query;
+}
+
+bool sampler_query_again(const gptoss_sampler *sampler, float best, uint32_t position,
+                         row_query *query)
+{
+    const gptoss_sampling *s = &sampler->sampling;
+    if (s->temperature == 0.0F || s->top_k > 0 || s->min_p == 0.0F)
+        return false;
+    *query = (row_query){.count = 1,
+                         .allowed = sampler->allowed,
+                         .temperature = s->temperature,
+                         .seed = s->seed,
+                         .position = position,
+                         .best = best,
+                         .least_share = s->min_p};
+    return true;
+}
+
+uint32_t sampler_pick(gptoss_sampler *sampler, const ranked_row *best, size_t count,
+                      uint32_t position)
+{
+    if (count == 1 || sampler->sampling.temperature == 0.0F)
+        return best[0].id;
+    for (size_t i = 0; i < count; i++)
+        sampler->survivors[i] = (gptoss_choice){best[i].id, best[i].product};
+    return sample(sampler, count, best[0].product, position);
 }
 
 size_t gptoss_sampler_top(gptoss_sampler *sampler, const float *logits, size_t count,

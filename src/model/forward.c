@@ -53,8 +53,9 @@ static bool goes_on(const team *self, batch *b, uint32_t layer)
     return !b->abandoned;
 }
 
-/* Final norm and unembedding of the rows that want logits, packed together. */
-static void unembed(const pass *p, const batch *b)
+/* Final norm of all rows; that of the rows that want logits, packed together. Returns their number.
+ */
+static size_t final_norm(const pass *p, const batch *b)
 {
     const gptoss_config *c = p->config;
     workspace *w = p->space;
@@ -73,14 +74,22 @@ static void unembed(const pass *p, const batch *b)
         wanted++;
     }
     team_wait(p->self);
-    if (wanted == 0)
-        return;
-    if (p->self->rank == 0)
-        tally_unembedding(&w->statistics, &b->model->weights.unembedding, wanted);
-    op_linear(p->self, &b->model->weights.unembedding, NULL, w->wanted, wanted, w->logits, c->vocab,
-              p->scratch);
-    pass_settle_logits(p, wanted);
-    op_check_finite(p->self, w->logits, wanted * c->vocab, &w->alarms[(size_t)2 * c->layers + 1]);
+    return wanted;
+}
+
+/* The logits of the rows in w->wanted, rounded and shown as a stage unless `p` is NULL. */
+static void unembed(const team *self, const gptoss_model *model, workspace *w, size_t wanted,
+                    const pass *p)
+{
+    const gptoss_config *c = &model->config;
+    if (self->rank == 0)
+        tally_unembedding(&w->statistics, &model->weights.unembedding, wanted);
+    float *panel = w->scratch + self->rank * w->scratch_floats;
+    op_linear(self, &model->weights.unembedding, NULL, w->wanted, wanted, w->logits, c->vocab,
+              panel);
+    if (p != NULL)
+        pass_settle_logits(p, wanted);
+    op_check_finite(self, w->logits, wanted * c->vocab, &w->alarms[(size_t)2 * c->layers + 1]);
 }
 
 /* The whole pass, run by every thread of the team. */
@@ -117,7 +126,9 @@ static void run(const team *self, void *user)
     }
     if (self->rank == 0)
         tally_rows(&space->statistics, config, &b->model->weights, b->rows, b->count);
-    unembed(&p, b);
+    size_t wanted = final_norm(&p, b);
+    if (wanted > 0 && !b->options->leave_logits)
+        unembed(self, b->model, space, wanted, &p);
 }
 
 /* The first place where numbers were not finite, in words. Place 2 L checks what enters layer L,
@@ -158,5 +169,26 @@ gptoss_status forward(const gptoss_model *model, workspace *space, const forward
     parallel_run_on(options->threads, options->processors, run, &b);
     if (b.abandoned)
         return fail(error, GPTOSS_INTERRUPTED, "interrupted");
+    return check_alarms(model, space, error);
+}
+
+/* What the threads share that only unembed. */
+typedef struct late_logits {
+    const gptoss_model *model;
+    workspace *space;
+    size_t rows;
+} late_logits;
+
+static void run_late(const team *self, void *user)
+{
+    const late_logits *late = user;
+    unembed(self, late->model, late->space, late->rows, NULL);
+}
+
+gptoss_status forward_logits(const gptoss_model *model, workspace *space, uint32_t threads,
+                             size_t rows, gptoss_error *error)
+{
+    late_logits late = {model, space, rows};
+    parallel_run(threads, run_late, &late);
     return check_alarms(model, space, error);
 }

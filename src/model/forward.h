@@ -21,6 +21,7 @@ typedef struct forward_options {
     const uint16_t *processors; /* [threads] where they run; NULL: anywhere */
     gptoss_numerics numerics;
     gptoss_precision precision;
+    bool leave_logits; /* stop at the final norm; not with a tap, nor with torch's numerics */
     gptoss_tap_fn tap; /* or NULL */
     void *tap_user;
     forward_layer_fn on_layer; /* or NULL */
@@ -29,11 +30,16 @@ typedef struct forward_options {
 
 /*
  * Runs `count` checked rows through the model. The caches hold their keys and values afterwards,
- * but their lengths are the caller's to advance. space->logits holds [rows that want them, vocab].
+ * but their lengths are the caller's to advance. space->wanted holds [rows that want logits,
+ * hidden], their final norm, and space->logits [rows that want them, vocab], unless they are left.
  * GPTOSS_NUMERIC names the layer and block behind which a value was not finite; GPTOSS_INTERRUPTED
  * means that on_layer said no.
  */
 gptoss_status forward(const gptoss_model *model, workspace *space, const forward_options *options,
                       const forward_row *rows, size_t count, gptoss_error *error);
+
+/* The logits that a pass left: those of the first `rows` rows of space->wanted. */
+gptoss_status forward_logits(const gptoss_model *model, workspace *space, uint32_t threads,
+                             size_t rows, gptoss_error *error);
 
 #endif

@@ -65,6 +65,7 @@ void gptoss_model_close(gptoss_model *model)
 {
     if (model == NULL)
         return;
+    model_sketch_free(model->sketch);
     weights_free(&model->weights);
     pack_free(model->packed);
     rope_free(&model->rope);

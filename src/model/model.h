@@ -5,6 +5,7 @@
 #include "checkpoint/naming.h"
 #include "model/pack.h"
 #include "model/rope.h"
+#include "model/sketch.h"
 #include "model/weights.h"
 
 struct gptoss_model {
@@ -14,6 +15,7 @@ struct gptoss_model {
     weights weights;
     packed_memory *packed; /* or NULL */
     rope rope;
+    model_sketch *sketch; /* of the unembedding; NULL until it is prepared */
 };
 
 /* Binds the weights of model->files, whose configuration is known. `where` names it in errors. */

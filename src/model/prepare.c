@@ -30,9 +30,9 @@ static gptoss_status pack(const preparation *p)
                         p->progress, p->user, p->error);
 }
 
-static gptoss_status sketch(const preparation *p)
+static gptoss_status make_sketch(const preparation *p)
 {
-    return fail(p->error, GPTOSS_UNSUPPORTED, "sketching the unembedding is not there yet");
+    return model_sketch_make(p->model, p->threads, p->progress, p->user, p->error);
 }
 
 gptoss_status gptoss_model_prepare(gptoss_model *model, const gptoss_prepare_options *options,
@@ -49,7 +49,7 @@ gptoss_status gptoss_model_prepare(gptoss_model *model, const gptoss_prepare_opt
     if (status == GPTOSS_OK && options->pack)
         status = pack(&p);
     if (status == GPTOSS_OK && options->sketch)
-        status = sketch(&p);
+        status = make_sketch(&p);
     if (status == GPTOSS_OK && options->lock) /* last: what the others replaced is not locked */
         status = lock(&p);
     return status;

@@ -1,0 +1,329 @@
+/* The best rows of a sketched matrix. */
+#include <assert.h>
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/random.h"
+#include "kernel/kernel.h"
+#include "op/sketch.h"
+
+/* ---- ranking --------------------------------------------------------------------------------- */
+
+double row_score(float product, uint32_t id, float temperature, uint64_t seed, uint64_t position)
+{
+    return product / temperature + random_gumbel(seed, position, id);
+}
+
+bool row_likely(float product, float best, float temperature, double least_share)
+{
+    return exp(((double)product - best) / temperature) >= least_share;
+}
+
+static bool better(const ranked_row *a, const ranked_row *b)
+{
+    return a->score != b->score ? a->score > b->score : a->id < b->id;
+}
+
+static int by_rank(const void *a, const void *b)
+{
+    return better(a, b) ? -1 : 1;
+}
+
+/* Puts `row` among the best `room` of a heap whose root is the worst of them. */
+static void keep_row(ranked_row *heap, size_t *count, size_t room, ranked_row row)
+{
+    size_t at = 0;
+    if (*count < room) { /* a new leaf, moved up while it is worse than what is above */
+        at = (*count)++;
+        for (; at > 0 && better(&heap[(at - 1) / 2], &row); at = (at - 1) / 2)
+            heap[at] = heap[(at - 1) / 2];
+    } else if (better(&row, &heap[0])) { /* in place of the root, moved down */
+        for (size_t child; (child = 2 * at + 1) < room; at = child) {
+            if (child + 1 < room && better(&heap[child], &heap[child + 1]))
+                child++;
+            if (!better(&row, &heap[child]))
+                break;
+            heap[at] = heap[child];
+        }
+    } else {
+        return;
+    }
+    heap[at] = row;
+}
+
+/* ---- the vector ------------------------------------------------------------------------------ */
+
+/* Where the digits of column k stand. */
+static size_t place_of(size_t k, size_t groups)
+{
+    size_t half = SKETCH_GROUP / 2;
+    return (k / half % 2 * groups + k / SKETCH_GROUP) * half + k % half;
+}
+
+/* Digits of x, sums over groups, and the norm of what they leave. */
+static double split(const float *x, row_search *search)
+{
+    const sketch *s = search->sketch;
+    size_t per_digit = s->groups * SKETCH_GROUP;
+    double left = 0.0;
+    memset(search->digits, 0, 2 * per_digit);
+    memset(search->sums, 0, 2 * s->groups * sizeof *search->sums);
+    for (size_t k = 0; k < s->columns; k++) {
+        long whole = lrint(x[k] / search->step);
+        long high = (whole + 128) >> 8;
+        long low = whole - 256 * high;
+        double rest = x[k] - search->step * (double)whole;
+        size_t place = place_of(k, s->groups);
+        left += rest * rest;
+        search->digits[place] = (int8_t)high;
+        search->digits[per_digit + place] = (int8_t)low;
+        search->sums[k / SKETCH_GROUP] = (int16_t)(search->sums[k / SKETCH_GROUP] + high);
+        search->sums[s->groups + k / SKETCH_GROUP] =
+            (int16_t)(search->sums[s->groups + k / SKETCH_GROUP] + low);
+    }
+    return sqrt(left);
+}
+
+/*
+ * Takes x and finds the coefficients of all rows' bounds. With w a row, v its sketch, d what the
+ * digits leave of x, u = 2^-24, and all products' roundings counted:
+ *
+ *     |fl(w x) - estimate| <= |w - v| |x|                 Cauchy-Schwarz, what the sketch leaves
+ *                           + |v| |d|                     what the digits leave
+ *                           + gamma |w| |x|               n roundings of u in the exact product,
+ *                                                         in any order
+ *                           + 2^-22 |v| (|x| + |d|)       the estimate is rounded to float twice
+ *                           + (n + 16) 2^-149             underflows of all these
+ *
+ * and row.norm is not below |w| and |v|. The factors 1 + 2^-16 cover the rounding of the norms and
+ * of the coefficients; sums in double have errors far below.
+ */
+static void take_vector(const float *x, row_search *search)
+{
+    size_t n = search->sketch->columns;
+    double square = 0.0;
+    float largest = 0.0F;
+    for (size_t k = 0; k < n; k++) {
+        square += (double)x[k] * x[k];
+        largest = fabsf(x[k]) > largest ? fabsf(x[k]) : largest;
+    }
+    double norm = sqrt(square) * (1.0 + 0x1p-16);
+    search->usable =
+        largest >= 0x1p-60F && norm <= 0x1p60 && norm * search->largest_norm <= (double)FLT_MAX / 4;
+    if (!search->usable)
+        return;
+    search->step = (double)largest / 32512;
+    double left = split(x, search) * (1.0 + 0x1p-16);
+    double rounding = (double)(n + 8) * 0x1p-24;
+    double gamma = rounding / (1.0 - rounding);
+    search->slope = (float)(norm * (1.0 + 0x1p-16));
+    search->rest = (float)((left + gamma * norm + 0x1p-22 * (norm + left)) * (1.0 + 0x1p-16));
+    search->floor = (float)(n + 16) * 0x1p-149F;
+}
+
+/* How far the exact product may lie from the estimate by the high plane (0) or by both (1). */
+static inline float bound_of(const row_search *search, const sketch_row *row, size_t planes)
+{
+    float sum = row->residual[planes] * search->slope + row->norm * search->rest;
+    return sum * (1.0F + 0x1p-20F) + search->floor;
+}
+
+static inline float scaled(const row_search *search, size_t row, int64_t sum)
+{
+    return (float)((double)sum * search->step * search->sketch->known[row].scale);
+}
+
+static sketch_vector vector_of(const row_search *search)
+{
+    return (sketch_vector){search->digits, search->sums, search->sketch->groups};
+}
+
+void op_estimate(const team *self, const float *x, row_search *search)
+{
+    enum { BLOCK = 64 };
+    const sketch *s = search->sketch;
+    size_t begin;
+    size_t end;
+    if (self->rank == 0)
+        take_vector(x, search);
+    team_wait(self);
+    team_share(self, s->rows, BLOCK, &begin, &end);
+    if (!search->usable)
+        end = begin;
+    sketch_vector digits = vector_of(search);
+    size_t plane_row = s->groups * SKETCH_GROUP / 2;
+    for (size_t row = begin; row < end; row += BLOCK) {
+        size_t rows = end - row < BLOCK ? end - row : BLOCK;
+        int64_t sums[BLOCK];
+        kernel()->sketch.product(s->planes[0] + row * plane_row, s->multipliers + row * s->groups,
+                                 rows, &digits, sums);
+        for (size_t r = 0; r < rows; r++)
+            search->estimates[row + r] = scaled(search, row + r, 16 * sums[r]);
+    }
+    team_wait(self);
+}
+
+/* ---- the search ------------------------------------------------------------------------------ */
+
+/* What one thread of a search sees. */
+typedef struct finding {
+    const float *x;
+    const row_query *query;
+    row_search *search;
+    row_finder *own;
+    float *panel;
+    float cut; /* rows with products below this are not likely enough, for sure */
+} finding;
+
+/* The highest score that a product of at most `product` can have. */
+static inline double score_above(const row_query *q, float product, uint32_t id)
+{
+    if (!(q->temperature > 0.0F))
+        return product;
+    return product / q->temperature + random_gumbel_above(q->seed, q->position, id);
+}
+
+static float exact_product(const finding *f, uint32_t id)
+{
+    float product;
+    matrix_dot(f->search->weights, id, 1, f->x, 1, &product, 1, f->panel);
+    f->own->exact++;
+    if (!isfinite(product))
+        atomic_store(&f->search->alarm, 1);
+    return product;
+}
+
+/* Looks at a row exactly and keeps it when it is among this thread's best. */
+static void take_exactly(const finding *f, uint32_t id)
+{
+    const row_query *q = f->query;
+    float product = exact_product(f, id);
+    if ((q->allowed != NULL && !q->allowed[id]) || !isfinite(product))
+        return;
+    if (q->least_share > 0.0 && !row_likely(product, q->best, q->temperature, q->least_share))
+        return;
+    double score = product;
+    if (q->temperature > 0.0F)
+        score = row_score(product, id, q->temperature, q->seed, q->position);
+    keep_row(f->own->kept, &f->own->kept_count, q->count, (ranked_row){score, product, id});
+}
+
+/* The rows of this thread's share that are best by their estimates, taken exactly. */
+static void take_leaders(const team *self, const finding *f)
+{
+    const row_query *q = f->query;
+    row_finder *own = f->own;
+    size_t room = q->count + SEARCH_LEADERS;
+    size_t begin;
+    size_t end;
+    team_share(self, f->search->sketch->rows, 64, &begin, &end);
+    own->leader_count = own->kept_count = 0;
+    for (size_t id = begin; id < end; id++) {
+        float estimate = f->search->estimates[id];
+        if (estimate < f->cut || (q->allowed != NULL && !q->allowed[id]))
+            continue;
+        double score = score_above(q, estimate, (uint32_t)id);
+        if (own->leader_count < room || score > own->leaders[0].score)
+            keep_row(own->leaders, &own->leader_count, room,
+                     (ranked_row){score, estimate, (uint32_t)id});
+    }
+    for (size_t i = 0; i < own->leader_count; i++)
+        take_exactly(f, own->leaders[i].id);
+}
+
+/* Gathers what all threads kept in the first finder, best first; how many there are. */
+static size_t gather(const team *self, const row_query *q, row_search *search)
+{
+    row_finder *first = &search->finders[0];
+    for (uint32_t t = 1; t < self->size; t++)
+        for (size_t i = 0; i < search->finders[t].kept_count; i++)
+            keep_row(first->kept, &first->kept_count, q->count, search->finders[t].kept[i]);
+    qsort(first->kept, first->kept_count, sizeof *first->kept, by_rank);
+    return first->kept_count;
+}
+
+/* Whether a row can be among the best when its product is at most `product`. */
+static inline bool in_play(const finding *f, float product, uint32_t id, double reached)
+{
+    return !(product < f->cut) && !(score_above(f->query, product, id) < reached);
+}
+
+static void consider(const finding *f, uint32_t id, double reached)
+{
+    const row_search *search = f->search;
+    const sketch *s = search->sketch;
+    const sketch_row *known = &s->known[id];
+    bool counts = f->query->allowed == NULL || f->query->allowed[id];
+    float above = search->estimates[id] + bound_of(search, known, 0);
+    if (isfinite(above)) {
+        if (!counts || !in_play(f, above, id, reached))
+            return;
+        int64_t sum;
+        sketch_vector digits = vector_of(search);
+        size_t plane_row = s->groups * SKETCH_GROUP / 2;
+        kernel()->sketch.product(s->planes[1] + id * plane_row, s->multipliers + id * s->groups, 1,
+                                 &digits, &sum);
+        f->own->low++;
+        above = search->estimates[id] + scaled(search, id, sum) + bound_of(search, known, 1);
+        if (!in_play(f, above, id, reached))
+            return;
+    }
+    take_exactly(f, id);
+}
+
+/* Every row that can matter. The shares are interleaved: frequent tokens have low ids, and the
+ * rows in play crowd there. */
+static void take_others(const team *self, const finding *f)
+{
+    enum { BLOCK = 64 };
+    size_t rows = f->search->sketch->rows;
+    double reached = f->search->reached;
+    f->own->kept_count = 0;
+    for (size_t block = (size_t)self->rank * BLOCK; block < rows;
+         block += (size_t)self->size * BLOCK)
+        for (size_t id = block; id < rows && id < block + BLOCK; id++) {
+            consider(f, (uint32_t)id, reached);
+            if (f->own->kept_count == f->query->count && f->own->kept[0].score > reached)
+                reached = f->own->kept[0].score;
+        }
+}
+
+/* A product below this has a share below the least, whatever the rounding of row_likely. */
+static float likely_cut(const row_query *q)
+{
+    if (!(q->least_share > 0.0))
+        return -INFINITY;
+    double wanted = log(q->least_share);
+    double lowest = q->best + q->temperature * (wanted - 1e-9 * (1.0 + fabs(wanted)));
+    return nextafterf((float)(lowest - 1e-9 * fabs(lowest)), -INFINITY);
+}
+
+void op_find_best(const team *self, const float *x, const row_query *query, row_search *search,
+                  ranked_row *best, size_t *found, float *panel)
+{
+    assert(search->usable && query->count + SEARCH_LEADERS <= search->room);
+    finding f = {.x = x,
+                 .query = query,
+                 .search = search,
+                 .own = &search->finders[self->rank],
+                 .panel = panel,
+                 .cut = likely_cut(query)};
+    f.own->low = f.own->exact = 0;
+    take_leaders(self, &f);
+    team_wait(self);
+    if (self->rank == 0) {
+        size_t count = gather(self, query, search);
+        search->reached =
+            count == query->count ? search->finders[0].kept[count - 1].score : -INFINITY;
+    }
+    team_wait(self);
+    take_others(self, &f);
+    team_wait(self);
+    if (self->rank == 0) {
+        *found = gather(self, query, search);
+        memcpy(best, search->finders[0].kept, *found * sizeof *best);
+    }
+    team_wait(self);
+}
