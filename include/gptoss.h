@@ -581,7 +581,6 @@ typedef struct gptoss_unembedded {
     uint64_t high_rows;  /* rows of the sketch's high plane, */
     uint64_t low_rows;   /* of its low plane, */
     uint64_t exact_rows; /* and of the unembedding, besides those of `from_all` */
-    uint64_t bytes;      /* of all these */
 } gptoss_unembedded;
 
 GPTOSS_API void gptoss_executor_unembedded(const gptoss_executor *executor, gptoss_unembedded *out);

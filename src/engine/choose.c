@@ -1,33 +1,47 @@
 /* Feeding tokens and choosing the next one, from as few logits as that takes. */
-#include <assert.h>
 #include <math.h>
 
 #include "base/status.h"
 #include "engine/executor.h"
 #include "engine/sampler.h"
+#include "model/tally.h"
 
 /* Whether tokens can be chosen without all logits: nobody wants to see these, and what is computed
  * is the product that the sketch bounds. */
 static bool is_bounded(const gptoss_executor *executor, const gptoss_sampler *sampler)
 {
-    return executor->model->sketch != NULL && executor->unembedding.memory != NULL &&
+    return executor->model->sketch != NULL && executor->search.memory != NULL &&
            executor->options.tap == NULL && executor->options.numerics == GPTOSS_NUMERICS_F32 &&
            sampler_is_bounded(sampler);
+}
+
+/* One search, counted among what is read. */
+static bool find_best(gptoss_executor *executor, bool again, const row_query *query,
+                      ranked_row *best, size_t *found)
+{
+    token_search *u = &executor->search;
+    row_reads before = u->reads;
+    bool good = token_search_best(u, executor->space.wanted, again, query, best, found);
+    row_reads read = {.high = u->reads.high - before.high,
+                      .low = u->reads.low - before.low,
+                      .exact = u->reads.exact - before.exact};
+    tally_search(&executor->space.statistics, u->search.weights, &read);
+    return good && *found > 0;
 }
 
 /* Chooses through the sketch; false when that cannot be done for this row. */
 static bool choose_bounded(gptoss_executor *executor, gptoss_sampler *sampler, uint32_t position,
                            uint32_t *id)
 {
-    ranked_row best[UNEMBEDDING_MAX_COUNT];
-    const float *x = executor->space.wanted;
+    ranked_row best[TOKEN_SEARCH_MAX];
     row_query query = sampler_query(sampler, position);
     size_t found;
-    if (!unembedding_best(&executor->unembedding, x, false, &query, best, &found) || found == 0)
+    if (!find_best(executor, false, &query, best, &found))
         return false;
     if (sampler_query_again(sampler, best[0].product, position, &query) &&
-        (!unembedding_best(&executor->unembedding, x, true, &query, best, &found) || found == 0))
+        !find_best(executor, true, &query, best, &found))
         return false;
+    executor->space.statistics.logit_rows++;
     *id = sampler_pick(sampler, best, found, position);
     return true;
 }
@@ -73,15 +87,10 @@ gptoss_status gptoss_executor_feed_choose(gptoss_executor *executor, gptoss_sequ
 
 void gptoss_executor_unembedded(const gptoss_executor *executor, gptoss_unembedded *out)
 {
-    const matrix *from = &executor->model->weights.unembedding;
-    const row_reads *reads = &executor->unembedding.reads;
-    uint64_t row = number_bytes(from->format, from->columns);
-    uint64_t plane_row = model_sketch_first_bytes(1, from->columns);
+    const row_reads *reads = &executor->search.reads;
     *out = (gptoss_unembedded){.tokens = executor->chosen,
                                .from_all = executor->chosen_from_all,
                                .high_rows = reads->high,
                                .low_rows = reads->low,
                                .exact_rows = reads->exact};
-    out->bytes = (reads->high + reads->low) * plane_row +
-                 (reads->exact + executor->chosen_from_all * from->rows) * row;
 }

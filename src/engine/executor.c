@@ -82,7 +82,7 @@ gptoss_status gptoss_executor_open(const gptoss_model *model,
             ? fail_memory(error, "a batch", chunk * sizeof *executor->rows)
             : workspace_init(&executor->space, gptoss_model_config(model), chunk, threads, error);
     if (status == GPTOSS_OK && model->sketch != NULL)
-        status = unembedding_init(&executor->unembedding, model, threads, error);
+        status = token_search_init(&executor->search, model, threads, error);
     if (status != GPTOSS_OK) {
         gptoss_executor_close(executor);
         return status;
@@ -95,7 +95,7 @@ void gptoss_executor_close(gptoss_executor *executor)
 {
     if (executor == NULL)
         return;
-    unembedding_free(&executor->unembedding);
+    token_search_free(&executor->search);
     workspace_free(&executor->space);
     free(executor->processors);
     free(executor->rows);

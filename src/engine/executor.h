@@ -11,7 +11,7 @@ struct gptoss_executor {
     forward_options options;
     uint16_t *processors; /* [threads] when they are pinned */
     workspace space;
-    unembedding unembedding;  /* of a model with a sketch; else zeroed */
+    token_search search;      /* of a model with a sketch; else zeroed */
     forward_row *rows;        /* [chunk] the batch being run */
     gptoss_row *fed;          /* [chunk] the batch that gptoss_executor_feed makes */
     uint64_t chosen;          /* tokens that gptoss_executor_feed_choose chose, */

@@ -225,7 +225,7 @@ bool sampler_is_bounded(const gptoss_sampler *sampler)
     const gptoss_sampling *s = &sampler->sampling;
     if (s->temperature == 0.0F)
         return true;
-    return s->top_k > 0 ? s->top_k <= UNEMBEDDING_MAX_COUNT : s->top_p == 1.0F;
+    return s->top_k > 0 ? s->top_k <= TOKEN_SEARCH_MAX : s->top_p == 1.0F;
 }
 
 row_query sampler_query(const gptoss_sampler *sampler, uint32_t position)

@@ -128,7 +128,7 @@ void model_sketch_free(model_sketch *made)
 
 /* ---- the best tokens ------------------------------------------------------------------------- */
 
-static uint64_t lay_out_search(unembedding *of, void *memory, size_t columns)
+static uint64_t lay_out_search(token_search *of, void *memory, size_t columns)
 {
     carver c = {memory, 0};
     row_search *s = &of->search;
@@ -147,33 +147,33 @@ static uint64_t lay_out_search(unembedding *of, void *memory, size_t columns)
     return c.used;
 }
 
-gptoss_status unembedding_init(unembedding *out, const struct gptoss_model *model, uint32_t threads,
-                               gptoss_error *error)
+gptoss_status token_search_init(token_search *out, const struct gptoss_model *model,
+                                uint32_t threads, gptoss_error *error)
 {
     const matrix *from = &model->weights.unembedding;
-    *out = (unembedding){.search = {.weights = from,
-                                    .sketch = &model->sketch->of,
-                                    .largest_norm = model->sketch->largest_norm,
-                                    .room = UNEMBEDDING_MAX_COUNT + SEARCH_LEADERS},
-                         .threads = threads};
+    *out = (token_search){.search = {.weights = from,
+                                     .sketch = &model->sketch->of,
+                                     .largest_norm = model->sketch->largest_norm,
+                                     .room = TOKEN_SEARCH_MAX + SEARCH_LEADERS},
+                          .threads = threads};
     out->bytes = lay_out_search(out, NULL, from->columns);
     gptoss_status status = memory_reserve(out->bytes, "the search for tokens", &out->memory, error);
     if (status == GPTOSS_OK)
         lay_out_search(out, out->memory, from->columns);
     else
-        *out = (unembedding){.threads = 0};
+        *out = (token_search){.threads = 0};
     return status;
 }
 
-void unembedding_free(unembedding *of)
+void token_search_free(token_search *of)
 {
     memory_release(of->memory, of->bytes);
-    *of = (unembedding){.threads = 0};
+    *of = (token_search){.threads = 0};
 }
 
 /* What the threads of one search share. */
 typedef struct searching {
-    unembedding *of;
+    token_search *of;
     const float *x;
     const row_query *query;
     ranked_row *best;
@@ -184,7 +184,7 @@ typedef struct searching {
 static void search(const team *self, void *user)
 {
     const searching *s = user;
-    unembedding *of = s->of;
+    token_search *of = s->of;
     if (!s->again)
         op_estimate(self, s->x, &of->search);
     if (of->search.usable)
@@ -192,8 +192,8 @@ static void search(const team *self, void *user)
                      of->scratch + self->rank * of->scratch_floats);
 }
 
-bool unembedding_best(unembedding *of, const float *x, bool again, const row_query *query,
-                      ranked_row *best, size_t *found)
+bool token_search_best(token_search *of, const float *x, bool again, const row_query *query,
+                       ranked_row *best, size_t *found)
 {
     searching shared = {of, x, query, best, found, again};
     *found = 0;

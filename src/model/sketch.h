@@ -34,10 +34,10 @@ void model_sketch_free(model_sketch *made);
 /* ---- the best tokens ------------------------------------------------------------------------- */
 
 /* Most tokens that one search finds. */
-#define UNEMBEDDING_MAX_COUNT 1024
+#define TOKEN_SEARCH_MAX 1024
 
 /* What a search works in; belongs to one executor. */
-typedef struct unembedding {
+typedef struct token_search {
     row_search search;
     uint32_t threads;
     float *scratch; /* [threads][scratch_floats] */
@@ -45,21 +45,21 @@ typedef struct unembedding {
     void *memory;
     size_t bytes;
     row_reads reads; /* since the beginning */
-} unembedding;
+} token_search;
 
 /* For a model that has a sketch, and outlives *out. */
-gptoss_status unembedding_init(unembedding *out, const struct gptoss_model *model, uint32_t threads,
-                               gptoss_error *error);
+gptoss_status token_search_init(token_search *out, const struct gptoss_model *model,
+                                uint32_t threads, gptoss_error *error);
 
 /* Accepts a zeroed object. */
-void unembedding_free(unembedding *of);
+void token_search_free(token_search *of);
 
 /*
  * The best tokens for x [hidden], the final norm of a row: writes them to `best` [query->count], in
  * order, and their number to *found. `again` says that the call before had the same x. Returns
  * false when x has no bounds or a logit is not finite: then only all logits tell more.
  */
-bool unembedding_best(unembedding *of, const float *x, bool again, const row_query *query,
-                      ranked_row *best, size_t *found);
+bool token_search_best(token_search *of, const float *x, bool again, const row_query *query,
+                       ranked_row *best, size_t *found);
 
 #endif

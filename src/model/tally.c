@@ -1,6 +1,7 @@
 #include "model/tally.h"
 
 #include "model/forward.h"
+#include "model/sketch.h"
 
 /* A matrix that multiplies `rows` rows. */
 static void add_product(const matrix *factor, size_t rows, uint64_t *bytes, uint64_t *flops)
@@ -76,4 +77,13 @@ void tally_unembedding(gptoss_statistics *total, const matrix *unembedding, size
 {
     add_product(unembedding, rows, &total->bytes_unembedding, &total->flops_unembedding);
     total->logit_rows += rows;
+}
+
+void tally_search(gptoss_statistics *total, const matrix *unembedding, const row_reads *read)
+{
+    uint64_t rows = read->high + read->low + read->exact;
+    total->bytes_unembedding +=
+        (read->high + read->low) * model_sketch_first_bytes(1, unembedding->columns) +
+        read->exact * (matrix_bytes(unembedding) / unembedding->rows);
+    total->flops_unembedding += 2 * rows * unembedding->columns;
 }

@@ -4,6 +4,7 @@
 
 #include "model/kv_cache.h"
 #include "model/weights.h"
+#include "op/sketch.h"
 
 struct forward_row;
 
@@ -17,5 +18,8 @@ void tally_rows(gptoss_statistics *total, const gptoss_config *config, const wei
 
 /* All logits of `rows` rows, computed from the whole unembedding. Thread 0 calls it. */
 void tally_unembedding(gptoss_statistics *total, const matrix *unembedding, size_t rows);
+
+/* A search of the unembedding through its sketch. */
+void tally_search(gptoss_statistics *total, const matrix *unembedding, const row_reads *read);
 
 #endif
