@@ -54,8 +54,7 @@ static gptoss_status choose(gptoss_executor *executor, gptoss_sampler *sampler, 
         return GPTOSS_OK;
     executor->chosen_from_all++;
     if (bounded)
-        status =
-            forward_logits(executor->model, &executor->space, executor->options.threads, 1, error);
+        status = forward_logits(executor->model, &executor->space, &executor->options, 1, error);
     if (status == GPTOSS_OK)
         status = sampler_choose_id(sampler, executor->space.logits, position, id, error);
     return status;

@@ -82,7 +82,8 @@ gptoss_status gptoss_executor_open(const gptoss_model *model,
             ? fail_memory(error, "a batch", chunk * sizeof *executor->rows)
             : workspace_init(&executor->space, gptoss_model_config(model), chunk, threads, error);
     if (status == GPTOSS_OK && model->sketch != NULL)
-        status = token_search_init(&executor->search, model, threads, error);
+        status = token_search_init(&executor->search, model, threads, executor->options.processors,
+                                   error);
     if (status != GPTOSS_OK) {
         gptoss_executor_close(executor);
         return status;

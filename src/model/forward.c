@@ -185,10 +185,10 @@ static void run_late(const team *self, void *user)
     unembed(self, late->model, late->space, late->rows, NULL);
 }
 
-gptoss_status forward_logits(const gptoss_model *model, workspace *space, uint32_t threads,
-                             size_t rows, gptoss_error *error)
+gptoss_status forward_logits(const gptoss_model *model, workspace *space,
+                             const forward_options *options, size_t rows, gptoss_error *error)
 {
     late_logits late = {model, space, rows};
-    parallel_run(threads, run_late, &late);
+    parallel_run_on(options->threads, options->processors, run_late, &late);
     return check_alarms(model, space, error);
 }

@@ -39,7 +39,7 @@ gptoss_status forward(const gptoss_model *model, workspace *space, const forward
                       const forward_row *rows, size_t count, gptoss_error *error);
 
 /* The logits that a pass left: those of the first `rows` rows of space->wanted. */
-gptoss_status forward_logits(const gptoss_model *model, workspace *space, uint32_t threads,
-                             size_t rows, gptoss_error *error);
+gptoss_status forward_logits(const gptoss_model *model, workspace *space,
+                             const forward_options *options, size_t rows, gptoss_error *error);
 
 #endif

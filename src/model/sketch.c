@@ -73,7 +73,7 @@ static gptoss_status make_all(making *m, uint32_t threads, gptoss_progress_fn pr
 {
     enum { PART = 8192 };
     size_t rows = m->weights->rows;
-    uint64_t row_bytes = number_bytes(m->weights->format, m->weights->columns);
+    uint64_t row_bytes = matrix_bytes(m->weights) / rows;
     for (m->first = 0; m->first < rows; m->first += m->count) {
         if (progress != NULL && !progress(user, "sketch", m->first * row_bytes, rows * row_bytes))
             return fail(error, GPTOSS_INTERRUPTED, "interrupted while sketching the unembedding");
@@ -148,14 +148,15 @@ static uint64_t lay_out_search(token_search *of, void *memory, size_t columns)
 }
 
 gptoss_status token_search_init(token_search *out, const struct gptoss_model *model,
-                                uint32_t threads, gptoss_error *error)
+                                uint32_t threads, const uint16_t *processors, gptoss_error *error)
 {
     const matrix *from = &model->weights.unembedding;
     *out = (token_search){.search = {.weights = from,
                                      .sketch = &model->sketch->of,
                                      .largest_norm = model->sketch->largest_norm,
                                      .room = TOKEN_SEARCH_MAX + SEARCH_LEADERS},
-                          .threads = threads};
+                          .threads = threads,
+                          .processors = processors};
     out->bytes = lay_out_search(out, NULL, from->columns);
     gptoss_status status = memory_reserve(out->bytes, "the search for tokens", &out->memory, error);
     if (status == GPTOSS_OK)
@@ -200,7 +201,7 @@ bool token_search_best(token_search *of, const float *x, bool again, const row_q
     of->search.alarm = 0;
     for (uint32_t t = 0; t < of->threads; t++)
         of->search.finders[t].low = of->search.finders[t].exact = 0;
-    parallel_run(of->threads, search, &shared);
+    parallel_run_on(of->threads, of->processors, search, &shared);
     if (!of->search.usable)
         return false;
     of->reads.high += again ? 0 : of->search.sketch->rows;

@@ -40,7 +40,8 @@ void model_sketch_free(model_sketch *made);
 typedef struct token_search {
     row_search search;
     uint32_t threads;
-    float *scratch; /* [threads][scratch_floats] */
+    const uint16_t *processors; /* [threads] or NULL, as in parallel_run_on */
+    float *scratch;             /* [threads][scratch_floats] */
     size_t scratch_floats;
     void *memory;
     size_t bytes;
@@ -49,7 +50,7 @@ typedef struct token_search {
 
 /* For a model that has a sketch, and outlives *out. */
 gptoss_status token_search_init(token_search *out, const struct gptoss_model *model,
-                                uint32_t threads, gptoss_error *error);
+                                uint32_t threads, const uint16_t *processors, gptoss_error *error);
 
 /* Accepts a zeroed object. */
 void token_search_free(token_search *of);
