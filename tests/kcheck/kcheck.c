@@ -2,6 +2,7 @@
  * Checks every kernel of every level: bit-equal to plain C, and plain C against double precision.
  *
  *     kcheck [SEED]           check everything
+ *     kcheck --highest [SEED] check the highest level of this machine only
  *     kcheck --bench [SEED]   time every kernel at every level on sizes of gpt-oss
  *
  * Inputs end at a page that may not be touched, begin at odd addresses where a kernel allows it,
@@ -39,13 +40,14 @@ static void run(const kernel_table *plain, cpu_features has, const char *level, 
 int main(int argc, char **argv)
 {
     bool bench = argc > 1 && strcmp(argv[1], "--bench") == 0;
-    if (argc > 1 + (bench ? 1 : 0))
+    bool highest = argc > 1 && strcmp(argv[1], "--highest") == 0;
+    if (argc > 1 + (bench || highest ? 1 : 0))
         seed = strtoull(argv[argc - 1], NULL, 0);
     kernel_table plain;
     kernel_table_init(&plain, cpu_level_features(CPU_PLAIN));
     printf("kcheck: seed %llu, this machine: %s\n", (unsigned long long)seed,
            cpu_level_name(cpu_detect()));
-    for (cpu_level level = CPU_PLAIN; level <= cpu_detect(); level++)
+    for (cpu_level level = highest ? cpu_detect() : CPU_PLAIN; level <= cpu_detect(); level++)
         run(&plain, cpu_level_features(level), cpu_level_name(level), bench);
     cpu_features has = cpu_level_features(CPU_AVX512_VNNI);
     if (cpu_detect() >= CPU_AVX512_VNNI && has.vbmi) {
