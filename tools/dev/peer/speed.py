@@ -6,6 +6,8 @@ import statistics
 from checkpoint import Checkpoint
 from programs import REPACK, Program, precision_flags
 
+PROBE = "20b,layers=1,vocab=1024,experts=4"  # small enough to be run for the bandwidth beside it
+
 
 @dataclasses.dataclass
 class Plan:
@@ -37,7 +39,11 @@ def test_name(row: dict) -> str:
 
 def read_bandwidth(row: dict) -> float | None:
     """The mean of what gptoss bench measured before and after the test."""
-    seen = [row[key] for key in ("read_before", "read_after") if row.get(key)]
+    return mean_of(row.get("read_before"), row.get("read_after"))
+
+
+def mean_of(*values: float | None) -> float | None:
+    seen = [value for value in values if value]
     return statistics.mean(seen) if seen else None
 
 
@@ -52,13 +58,22 @@ def run_ours(gptoss: Program, model, plan: Plan, threads: int, precision: str) -
     ]
 
 
-def run_peer(bench: Program, gguf, plan: Plan, threads: int) -> list[Sample]:
+def probe(gptoss: Program, threads: int) -> float | None:
+    rows = gptoss.run_json("bench", "--synthetic", PROBE, "-p", 0, "-n", 1, "-r", 1, "-t", threads,
+                           "-o", "json")  # fmt: skip
+    return read_bandwidth(rows[0])
+
+
+def run_peer(bench: Program, gptoss: Program, gguf, plan: Plan, threads: int) -> list[Sample]:
+    """Between two probes, as llama-bench has none of its own."""
+    before = probe(gptoss, threads)
     repack = [REPACK, 1] if bench.knows(REPACK) else []
     rows = bench.run_json(
         "-m", gguf, "-p", plan.prompt, "-n", plan.generate, "-r", 1, "-t", threads,
         "-o", "json", *repack, *plan.peer_flags,
     )  # fmt: skip
-    return [Sample("peer", threads, test_name(row), row["avg_ts"]) for row in rows]
+    bandwidth = mean_of(before, probe(gptoss, threads))
+    return [Sample("peer", threads, test_name(row), row["avg_ts"], bandwidth) for row in rows]
 
 
 def measure(checkpoint: Checkpoint, gguf, gptoss, bench, plan: Plan, say) -> list[list[Sample]]:
@@ -71,7 +86,7 @@ def measure(checkpoint: Checkpoint, gguf, gptoss, bench, plan: Plan, say) -> lis
             checkpoint.warm()
             for precision in plan.precisions:
                 samples += run_ours(gptoss, checkpoint.directory, plan, threads, precision)
-            samples += run_peer(bench, gguf, plan, threads)
+            samples += run_peer(bench, gptoss, gguf, plan, threads)
         rounds.append(samples)
         say(f"round {number + 1} of {plan.rounds}: " + ", ".join(
             f"{s.engine} {s.test} t{s.threads} {s.rate:.2f}" for s in samples))  # fmt: skip
@@ -90,7 +105,13 @@ class Ratio:
     ratio: float  # median of the rounds' own ratios
     least: float
     most: float
-    bandwidth: float | None
+    bandwidth: float | None  # medians beside ours and beside the peer
+    peer_bandwidth: float | None
+
+
+def median_bandwidth(samples: list[Sample]) -> float | None:
+    seen = [s.bandwidth for s in samples if s.bandwidth]
+    return statistics.median(seen) if seen else None
 
 
 def summarise(rounds: list[list[Sample]]) -> list[Ratio]:
@@ -105,11 +126,10 @@ def summarise(rounds: list[list[Sample]]) -> list[Ratio]:
         ours = [of(samples, first.engine, key) for samples in rounds]
         theirs = [of(samples, "peer", key) for samples in rounds]
         each = [a.rate / b.rate for a, b in zip(ours, theirs)]
-        seen = [s.bandwidth for s in ours if s.bandwidth]
         ratios.append(Ratio(
             *key, first.engine, statistics.median(s.rate for s in ours),
             statistics.median(s.rate for s in theirs), statistics.median(each), min(each),
-            max(each), statistics.median(seen) if seen else None,
+            max(each), median_bandwidth(ours), median_bandwidth(theirs),
         ))  # fmt: skip
     return sorted(ratios, key=lambda r: (r.test, r.threads))
 
@@ -118,13 +138,13 @@ def table(ratios: list[Ratio], rounds: int) -> str:
     lines = [
         f"Tokens a second, medians of {rounds} rounds",
         "",
-        "| test | threads | precision | gptoss | peer | ratio | of the rounds | GB/s |",
-        "|---|---|---|---|---|---|---|---|",
+        "| test | threads | precision | gptoss | peer | ratio | in rounds | GB/s | beside peer |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for r in ratios:
-        probe = f"{r.bandwidth / 1e9:.1f}" if r.bandwidth else "-"
+        read = [f"{b / 1e9:.1f}" if b else "-" for b in (r.bandwidth, r.peer_bandwidth)]
         lines.append(
             f"| {r.test} | {r.threads} | {r.precision} | {r.ours:.2f} | {r.peer:.2f} "
-            f"| {r.ratio:.3f} | {r.least:.3f} .. {r.most:.3f} | {probe} |"
+            f"| {r.ratio:.3f} | {r.least:.3f} .. {r.most:.3f} | {' | '.join(read)} |"
         )
     return "\n".join(lines)
