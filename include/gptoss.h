@@ -213,15 +213,17 @@ typedef struct gptoss_prepare_options {
     bool read_ahead;  /* read the weights that are not in memory yet, unless memory is too small */
     bool lock;        /* keep the weights in memory: the system may not drop them */
     bool pack;        /* pack BF16 weights without loss, which takes less memory and bandwidth */
+    bool requantise;  /* for executors of precision q8: attention weights in 8 bits besides */
     bool sketch;      /* make a sketch of the unembedding, so that fewer of its rows are read */
     uint32_t threads; /* 0: the physical cores this process may use */
 } gptoss_prepare_options;
 
 /*
- * Does ahead of the first pass what makes passes faster; it changes no result. To be called before
- * any executor is open on the model. `progress`, which may be NULL, is told bytes. Fails with
- * GPTOSS_MEMORY when weights cannot be locked, with GPTOSS_INTERRUPTED when `progress` said so; the
- * model can be used and prepared again after that.
+ * Does ahead of the first pass what makes passes faster. It changes no result, except that
+ * `requantise` rounds the attention's weights for executors of GPTOSS_PRECISION_Q8, which without
+ * it take them as they are. To be called before any executor is open on the model. `progress`,
+ * which may be NULL, is told bytes. Fails with GPTOSS_MEMORY when weights cannot be locked, with
+ * GPTOSS_INTERRUPTED when `progress` said so; the model can be used and prepared again after that.
  */
 GPTOSS_API gptoss_status gptoss_model_prepare(gptoss_model *model,
                                               const gptoss_prepare_options *options,

@@ -108,6 +108,8 @@ static void run(const team *self, void *user)
               .tap = b->options->tap,
               .tap_user = b->options->tap_user};
 
+    const rounded_layer *rounded =
+        !p.torch && p.precision == GPTOSS_PRECISION_Q8 ? b->model->rounded.layers : NULL;
     find_angles(&p, &b->model->rope);
     op_embed(self, &b->model->weights.embedding, space->tokens, b->count, space->hidden);
     pass_settle(&p, GPTOSS_STAGE_EMBEDDING, space->hidden, config->hidden);
@@ -117,12 +119,13 @@ static void run(const team *self, void *user)
         const layer_weights *bound = &b->model->weights.layers[layer];
         select_layer(self, b, layer);
         p.layer = layer;
+        p.rounded = rounded == NULL ? NULL : &rounded[layer];
         p.alarm = &space->alarms[(size_t)2 * layer];
         layer_attention(&p, bound, config->sliding[layer]);
         p.alarm = &space->alarms[(size_t)2 * layer + 1];
         layer_experts(&p, bound);
         if (self->rank == 0)
-            tally_layer(&space->statistics, config, bound, &space->route);
+            tally_layer(&space->statistics, config, bound, p.rounded, &space->route);
     }
     if (self->rank == 0)
         tally_rows(&space->statistics, config, &b->model->weights, b->rows, b->count);

@@ -1,6 +1,7 @@
 #include "model/layer.h"
 
 #include "op/fixed.h"
+#include "op/q8.h"
 #include "op/torch_bf16.h"
 
 /* Queries, keys and values of the normed rows, the former two rotated, into w->qkv; the cache. */
@@ -14,11 +15,19 @@ static void project(const pass *p, const layer_weights *layer, const attention_s
     float *q = w->qkv; /* each row holds q, k and v one after another */
     float *k = w->qkv + q_dim;
     float *v = w->qkv + q_dim + kv_dim;
-    linear_map maps[] = {{&layer->q, layer->q_bias, q},
-                         {&layer->k, layer->k_bias, k},
-                         {&layer->v, layer->v_bias, v}};
 
-    op_linear_maps(p->self, maps, 3, w->normed, p->rows, stride, p->scratch);
+    if (p->rounded != NULL) {
+        q8_map maps[] = {{&p->rounded->q, layer->q_bias, q},
+                         {&p->rounded->k, layer->k_bias, k},
+                         {&p->rounded->v, layer->v_bias, v}};
+        op_quantise(p->self, w->normed, p->rows, c->hidden, 1, w->prepared);
+        op_q8_linear_maps(p->self, maps, 3, w->prepared, p->rows, stride);
+    } else {
+        linear_map maps[] = {{&layer->q, layer->q_bias, q},
+                             {&layer->k, layer->k_bias, k},
+                             {&layer->v, layer->v_bias, v}};
+        op_linear_maps(p->self, maps, 3, w->normed, p->rows, stride, p->scratch);
+    }
     pass_settle(p, GPTOSS_STAGE_Q, q, stride);
     pass_settle(p, GPTOSS_STAGE_K, k, stride);
     pass_settle(p, GPTOSS_STAGE_V, v, stride);
@@ -49,8 +58,14 @@ void layer_attention(const pass *p, const layer_weights *layer, bool sliding)
     if (sink_mass != NULL)
         pass_settle(p, GPTOSS_STAGE_SINK_MASS, sink_mass, c->heads);
     pass_settle(p, GPTOSS_STAGE_ATTENTION, w->attended, q_dim);
-    op_linear(p->self, &layer->out, layer->out_bias, w->attended, p->rows, w->block_out, c->hidden,
-              p->scratch);
+    if (p->rounded != NULL) {
+        q8_map map = {&p->rounded->out, layer->out_bias, w->block_out};
+        op_quantise(p->self, w->attended, p->rows, q_dim, 1, w->prepared);
+        op_q8_linear_maps(p->self, &map, 1, w->prepared, p->rows, c->hidden);
+    } else {
+        op_linear(p->self, &layer->out, layer->out_bias, w->attended, p->rows, w->block_out,
+                  c->hidden, p->scratch);
+    }
     pass_settle(p, GPTOSS_STAGE_ATTENTION_OUT, w->block_out, c->hidden);
     op_add(p->self, w->block_out, p->rows * c->hidden, w->hidden);
     pass_settle(p, GPTOSS_STAGE_ATTENTION_RESIDUAL, w->hidden, c->hidden);

@@ -66,6 +66,7 @@ void gptoss_model_close(gptoss_model *model)
     if (model == NULL)
         return;
     model_sketch_free(model->sketch);
+    rounded_weights_free(&model->rounded);
     weights_free(&model->weights);
     pack_free(model->packed);
     rope_free(&model->rope);

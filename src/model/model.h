@@ -4,6 +4,7 @@
 
 #include "checkpoint/naming.h"
 #include "model/pack.h"
+#include "model/requantise.h"
 #include "model/rope.h"
 #include "model/sketch.h"
 #include "model/weights.h"
@@ -13,7 +14,8 @@ struct gptoss_model {
     gptoss_config config;
     gptoss_layout layout;
     weights weights;
-    packed_memory *packed; /* or NULL */
+    packed_memory *packed;   /* or NULL */
+    rounded_weights rounded; /* of gptoss_model_prepare; empty without it */
     rope rope;
     model_sketch *sketch; /* of the unembedding; NULL until it is prepared */
 };

@@ -3,6 +3,7 @@
 #define MODEL_PASS_H
 
 #include "gptoss.h"
+#include "model/requantise.h"
 #include "model/workspace.h"
 
 /* What each thread of the team sees: the same, but for `self` and `scratch`. */
@@ -14,9 +15,10 @@ typedef struct pass {
     uint32_t layer; /* the present one */
     float *scratch; /* this thread's own */
     op_alarm *alarm;
-    gptoss_precision precision; /* of the inputs of matrix products */
-    bool torch;                 /* round as OpenAI's torch code does */
-    gptoss_tap_fn tap;          /* or NULL */
+    gptoss_precision precision;   /* of the inputs of matrix products */
+    const rounded_layer *rounded; /* the present layer's attention in 8 bits, or NULL */
+    bool torch;                   /* round as OpenAI's torch code does */
+    gptoss_tap_fn tap;            /* or NULL */
     void *tap_user;
 } pass;
 

@@ -26,13 +26,26 @@ static void tally_experts(gptoss_statistics *total, const layer_weights *layer,
                             (up->rows * up->columns + down->rows * down->columns);
 }
 
-void tally_layer(gptoss_statistics *total, const gptoss_config *config, const layer_weights *layer,
-                 const routing *route)
+static uint64_t rounded_bytes(const rounded_layer *rounded)
 {
+    enum { PARTS = 4 };
+    const q8_matrix *dense[PARTS] = {&rounded->q, &rounded->k, &rounded->v, &rounded->out};
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < PARTS; i++)
+        bytes += q8_bytes(dense[i]->rows, dense[i]->columns);
+    return bytes;
+}
+
+void tally_layer(gptoss_statistics *total, const gptoss_config *config, const layer_weights *layer,
+                 const rounded_layer *rounded, const routing *route)
+{
+    uint64_t bytes_dense = total->bytes_dense;
     enum { PARTS = 5 };
     const matrix *dense[PARTS] = {&layer->q, &layer->k, &layer->v, &layer->out, &layer->router};
     for (size_t i = 0; i < PARTS; i++)
         add_product(dense[i], route->rows, &total->bytes_dense, &total->flops_dense);
+    if (rounded != NULL)
+        total->bytes_dense = bytes_dense + matrix_bytes(&layer->router) + rounded_bytes(rounded);
     uint64_t floats = 2 * (uint64_t)config->hidden + config->heads + config->experts;
     if (layer->q_bias != NULL)
         floats += layer->q.rows + layer->k.rows + layer->v.rows + layer->out.rows;

@@ -3,14 +3,16 @@
 #define MODEL_TALLY_H
 
 #include "model/kv_cache.h"
+#include "model/requantise.h"
 #include "model/weights.h"
 #include "op/sketch.h"
 
 struct forward_row;
 
-/* The weights of one layer and the routing that has just used them. Thread 0 calls it. */
+/* The weights of one layer, those that were taken in 8 bits if any, and the routing that has just
+ * used them. Thread 0 calls it. */
 void tally_layer(gptoss_statistics *total, const gptoss_config *config, const layer_weights *layer,
-                 const routing *route);
+                 const rounded_layer *rounded, const routing *route);
 
 /* Rows of the embedding, the final norm, and the attention of all layers. Thread 0 calls it. */
 void tally_rows(gptoss_statistics *total, const gptoss_config *config, const weights *bound,

@@ -43,8 +43,10 @@ static uint64_t expert_in_bytes(const gptoss_config *config, uint64_t rows)
     uint64_t assignments = rows * config->experts_per_token;
     uint64_t most = assignments * config->hidden * sizeof(float);
     uint64_t gate_up = rows * fixed_row_bytes(config->hidden, FIXED_MAX_DIGITS);
+    uint64_t attended = rows * fixed_row_bytes((size_t)config->heads * config->head_dim, 1);
     uint64_t down = assignments * fixed_row_bytes(config->intermediate, FIXED_MAX_DIGITS);
     most = gate_up > most ? gate_up : most;
+    most = attended > most ? attended : most;
     return down > most ? down : most;
 }
 

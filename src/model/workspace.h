@@ -21,7 +21,7 @@ typedef struct workspace {
     float *block_out;     /* [rows, hidden] what a block adds to the residual */
     float *router_logits; /* [rows, experts] */
     float *expert_in;     /* [rows * top, hidden] by place; or, in the same memory, */
-    uint8_t *prepared;    /* the rows that op_fixed_grouped_linear reads */
+    uint8_t *prepared;    /* the rows that op_fixed_grouped_linear and op_q8_linear read */
     float *expert_h;      /* [rows * top, 2 * inter] */
     float *expert_z;      /* [rows * top, inter] */
     float *expert_out;    /* [rows * top, hidden] */

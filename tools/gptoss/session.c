@@ -55,6 +55,7 @@ int session_prepare_model(session *of, const options *given)
     gptoss_prepare_options wanted = {.read_ahead = true,
                                      .lock = given->mlock,
                                      .pack = is_on(given->pack),
+                                     .requantise = strstr(given->precision, "q8") != NULL,
                                      .sketch = is_on(given->sketch),
                                      .threads = (uint32_t)given->threads};
     gptoss_error error;
