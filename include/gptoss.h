@@ -243,9 +243,19 @@ typedef struct gptoss_memory {
 #define GPTOSS_DEFAULT_CHUNK 256
 #define GPTOSS_MAX_CHUNK     65536
 
+/* How a sequence's keys and values are kept. */
+typedef enum gptoss_cache_format {
+    GPTOSS_CACHE_F32,
+    GPTOSS_CACHE_BF16, /* rounded to nearest, ties to even: half the memory and the reading */
+} gptoss_cache_format;
+
+/* "f32" or "bf16". */
+GPTOSS_API const char *gptoss_cache_format_name(gptoss_cache_format format);
+
 typedef struct gptoss_sequence_options {
     uint32_t context; /* most positions; 0: the most that the model is made for */
     uint32_t chunk;   /* most rows fed at a time, at most GPTOSS_MAX_CHUNK; 0: the default */
+    gptoss_cache_format cache;
 } gptoss_sequence_options;
 
 /* Foresees the memory for one sequence, which is fed by an executor of the same chunk. `options`
@@ -383,6 +393,7 @@ GPTOSS_API void gptoss_sequence_close(gptoss_sequence *sequence);
 
 GPTOSS_API uint32_t gptoss_sequence_length(const gptoss_sequence *sequence);
 GPTOSS_API uint32_t gptoss_sequence_context(const gptoss_sequence *sequence);
+GPTOSS_API gptoss_cache_format gptoss_sequence_cache(const gptoss_sequence *sequence);
 
 /* Forgets every token and gives their memory back. */
 GPTOSS_API void gptoss_sequence_clear(gptoss_sequence *sequence);

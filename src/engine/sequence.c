@@ -2,6 +2,12 @@
 
 #include <stdlib.h>
 
+const char *gptoss_cache_format_name(gptoss_cache_format format)
+{
+    static const char *const names[] = {"f32", "bf16"};
+    return names[format];
+}
+
 gptoss_status gptoss_sequence_open(const gptoss_model *model,
                                    const gptoss_sequence_options *options, gptoss_sequence **out,
                                    gptoss_error *error)
@@ -44,6 +50,11 @@ uint32_t gptoss_sequence_length(const gptoss_sequence *sequence)
 uint32_t gptoss_sequence_context(const gptoss_sequence *sequence)
 {
     return sequence->cache.context;
+}
+
+gptoss_cache_format gptoss_sequence_cache(const gptoss_sequence *sequence)
+{
+    return sequence->cache.format;
 }
 
 void gptoss_sequence_clear(gptoss_sequence *sequence)

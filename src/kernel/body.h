@@ -11,9 +11,13 @@
  *     vec_min(a, b) = a < b ? a : b,  vec_max(a, b) = a > b ? a : b   (the second if one is NaN)
  *     vec_round                 to the nearest whole number, ties to even
  *     vec_power_of_two          2^n for whole n in [-126, 127]
+ *     vec_power_of_low_bits     2^(n - 127), n in [1, 254] being the lowest bits of a float
+ *     vec_zero_below(x, limit, value) = x < limit ? 0 : value
  *     vec_from_bf16, vec_from_f16   16 numbers of two bytes
+ *     vec_low_bf16, vec_high_bf16   halves of 16 words of four bytes
  *     vec_from_fp4              16 bytes to 32 E2M1 values in two vectors, low nibble first
  *     vec_fold                  s[l] += s[l + 8], + 4, + 2, + 1; returns s[0]
+ *     vec_fold_max              s[l] = max(s[l], s[l + 8]), ... likewise
  *     INLINE, UNROLL(n)         how hard to insist that tiles stay in registers
  * then math.h and kernel/kernel.h, and defines BODY_OVERLAY, the name of the function that fills
  * the table. Because every step is rounded the same way at every level, so are the results.
@@ -330,51 +334,6 @@ static void swiglu(const float *h, size_t n, float alpha, float limit, float *z)
     }
 }
 
-/* ---- attention ------------------------------------------------------------------------------- */
-
-static void attend_block(const float *q, const float *k, const float *v, size_t keys, size_t dim,
-                         float scale, float *max, float *sum, float *out)
-{
-    float p[KERNEL_ATTEND_KEYS];
-    dot_panel(k, keys, q, 1, dim, p, 0);
-
-    float top = *max;
-    for (size_t j = 0; j < keys; j++) {
-        p[j] *= scale;
-        top = p[j] > top ? p[j] : top;
-    }
-    for (size_t j = 0; j < keys; j++)
-        p[j] -= top;
-    for (size_t j = keys; j < KERNEL_ATTEND_KEYS; j++)
-        p[j] = 0.0F;
-    exp_array(p, keys, p);
-
-    float rescale[LANES] = {*max - top};
-    vec_store(rescale, vec_exp(vec_load(rescale)));
-    vec low = vec_set(0.0F);
-    vec high = vec_set(0.0F);
-    for (size_t j = 0; j < KERNEL_ATTEND_KEYS; j += 2 * LANES) {
-        low = vec_add(low, vec_load(p + j));
-        high = vec_add(high, vec_load(p + j + LANES));
-    }
-    *sum = *sum * rescale[0] + vec_fold(vec_add(low, high));
-    *max = top;
-
-    size_t d = 0;
-    for (; d + LANES <= dim; d += LANES) {
-        vec total = vec_mul(vec_load(out + d), vec_set(rescale[0]));
-        for (size_t j = 0; j < keys; j++)
-            total = vec_fma(vec_set(p[j]), vec_load(v + j * dim + d), total);
-        vec_store(out + d, total);
-    }
-    for (; d < dim; d++) {
-        float total = out[d] * rescale[0];
-        for (size_t j = 0; j < keys; j++)
-            total = fmaf(p[j], v[j * dim + d], total);
-        out[d] = total;
-    }
-}
-
 void BODY_OVERLAY(kernel_table *table)
 {
     table->decode_bf16 = decode_bf16;
@@ -386,7 +345,6 @@ void BODY_OVERLAY(kernel_table *table)
     table->dot_rows_mxfp4 = dot_rows_mxfp4;
     table->rms_norm = rms_norm;
     table->rotate = rotate;
-    table->attend_block = attend_block;
     table->swiglu = swiglu;
     table->axpy = axpy;
     table->exp = exp_array;

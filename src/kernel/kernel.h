@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "base/cpu.h"
+#include "kernel/attend.h"
 #include "kernel/dense.h"
 #include "kernel/fixed.h"
 #include "kernel/probe.h"
@@ -27,12 +28,6 @@
 
 /* Weight rows that dot_panel works on at once; panels are best multiples of it. */
 #define KERNEL_PANEL_ROWS 4
-
-/* Keys that attend_block takes at most. */
-#define KERNEL_ATTEND_KEYS 64
-
-/* Widest head that attend_block takes. */
-#define KERNEL_MAX_HEAD_DIM 1024
 
 /* Decodes n BF16 or F16 numbers. `in` needs no alignment. */
 typedef void (*kernel_decode16_fn)(const uint8_t *in, size_t n, float *out);
@@ -65,15 +60,6 @@ typedef float (*kernel_rms_norm_fn)(const float *x, const float *w, size_t n, fl
  */
 typedef void (*kernel_rotate_fn)(float *x, const float *cosine, const float *sine, size_t half);
 
-/*
- * Takes `keys` more keys into an attention head's running softmax:
- * s_j = scale * dot(q, k_j); max' = max(max, s_j...); sum and out are rescaled by exp(max - max'),
- * then sum += exp(s_j - max'), out += exp(s_j - max') * v_j in ascending j.
- * q, out [dim]; k, v [keys, dim]; keys at most KERNEL_ATTEND_KEYS.
- */
-typedef void (*kernel_attend_block_fn)(const float *q, const float *k, const float *v, size_t keys,
-                                       size_t dim, float scale, float *max, float *sum, float *out);
-
 /* z_i = g * sigmoid(alpha * g) * (u + 1), g = min(h[2i], limit), u = clamp(h[2i+1], -limit, limit).
  * h [2 * n], z [n]. */
 typedef void (*kernel_swiglu_fn)(const float *h, size_t n, float alpha, float limit, float *z);
@@ -95,7 +81,6 @@ typedef struct kernel_table {
     kernel_dot_rows_fn dot_rows_mxfp4;
     kernel_rms_norm_fn rms_norm;
     kernel_rotate_fn rotate;
-    kernel_attend_block_fn attend_block;
     kernel_swiglu_fn swiglu;
     kernel_axpy_fn axpy;
     kernel_exp_fn exp;
@@ -104,6 +89,7 @@ typedef struct kernel_table {
     sketch_table sketch; /* coarse copies of matrices */
     q8_table q8;         /* weights and activations in 8 bits */
     probe_table probe;   /* what the machine can do */
+    attend_table attend; /* attention over blocks of keys */
 } kernel_table;
 
 /* The table for a processor: plain C in every slot, then over it each overlay whose instructions

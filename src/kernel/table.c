@@ -5,6 +5,7 @@
 void kernel_table_init(kernel_table *table, cpu_features has)
 {
     kernel_overlay_plain(table);
+    attend_overlay_plain(&table->attend);
     dense_overlay_plain(&table->dense);
     fixed_overlay_plain(&table->fixed);
     q8_overlay_plain(&table->q8);
@@ -13,6 +14,7 @@ void kernel_table_init(kernel_table *table, cpu_features has)
 #if defined(GPTOSS_X86_KERNELS)
     if (has.avx2) {
         kernel_overlay_avx2(table);
+        attend_overlay_avx2(&table->attend);
         dense_overlay_avx2(&table->dense);
         fixed_overlay_avx2(&table->fixed);
         q8_overlay_avx2(&table->q8);
@@ -21,6 +23,7 @@ void kernel_table_init(kernel_table *table, cpu_features has)
     }
     if (has.avx512) {
         kernel_overlay_avx512(table);
+        attend_overlay_avx512(&table->attend);
         dense_overlay_avx512(&table->dense);
         fixed_overlay_avx512(&table->fixed);
         fixed_overlay_lanes_avx512(&table->fixed);

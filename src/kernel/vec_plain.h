@@ -74,6 +74,15 @@ static inline vec vec_power_of_two(vec n)
     EACH_LANE(power_of_two(n.lane[l]));
 }
 
+static inline vec vec_power_of_low_bits(vec a)
+{
+    EACH_LANE(float_from_bits(bits_from_float(a.lane[l]) << 23));
+}
+static inline vec vec_zero_below(vec x, vec limit, vec value)
+{
+    EACH_LANE(x.lane[l] < limit.lane[l] ? 0.0F : value.lane[l]);
+}
+
 static inline float load16(const uint8_t *in, size_t i, float (*decode)(uint16_t))
 {
     return decode((uint16_t)(in[2 * i] | in[2 * i + 1] << 8));
@@ -85,6 +94,15 @@ static inline vec vec_from_bf16(const uint8_t *in)
 static inline vec vec_from_f16(const uint8_t *in)
 {
     EACH_LANE(load16(in, l, f16_to_float));
+}
+
+static inline vec vec_low_bf16(const uint8_t *in)
+{
+    EACH_LANE(load16(in, 2 * l, bf16_to_float));
+}
+static inline vec vec_high_bf16(const uint8_t *in)
+{
+    EACH_LANE(load16(in, 2 * l + 1, bf16_to_float));
 }
 
 static inline void vec_store(float *to, vec a)
@@ -106,6 +124,13 @@ static inline float vec_fold(vec s)
     for (size_t width = 8; width > 0; width /= 2)
         for (size_t l = 0; l < width; l++)
             s.lane[l] += s.lane[l + width];
+    return s.lane[0];
+}
+static inline float vec_fold_max(vec s)
+{
+    for (size_t width = 8; width > 0; width /= 2)
+        for (size_t l = 0; l < width; l++)
+            s.lane[l] = s.lane[l] > s.lane[l + width] ? s.lane[l] : s.lane[l + width];
     return s.lane[0];
 }
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
-#include "kernel/kernel.h"
+#include "kernel/attend.h"
 
 /* Slots of one layer's ring; never more than the context needs. */
 static uint64_t layer_slots(const gptoss_config *config, uint32_t layer,
@@ -16,9 +16,21 @@ static uint64_t layer_slots(const gptoss_config *config, uint32_t layer,
     return (slots + KERNEL_ATTEND_KEYS - 1) / KERNEL_ATTEND_KEYS * KERNEL_ATTEND_KEYS;
 }
 
-static uint64_t slot_floats(const gptoss_config *config)
+static number_format format_of(gptoss_sequence_options options)
 {
-    return (uint64_t)config->kv_heads * config->head_dim;
+    return options.cache == GPTOSS_CACHE_BF16 ? NUMBER_BF16 : NUMBER_F32;
+}
+
+static uint64_t key_bytes(const gptoss_config *config, gptoss_sequence_options options,
+                          uint64_t slots)
+{
+    return kv_key_bytes(format_of(options), slots * config->kv_heads, config->head_dim);
+}
+
+static uint64_t value_bytes(const gptoss_config *config, gptoss_sequence_options options,
+                            uint64_t slots)
+{
+    return kv_value_bytes(format_of(options), slots * config->kv_heads, config->head_dim);
 }
 
 gptoss_sequence_options kv_cache_options(const gptoss_config *config,
@@ -37,13 +49,16 @@ uint64_t kv_cache_bytes(const gptoss_config *config, gptoss_sequence_options opt
     uint64_t slots = 0;
     for (uint32_t layer = 0; layer < config->layers; layer++)
         slots += layer_slots(config, layer, options);
-    return slots * slot_floats(config) * 2 * sizeof(float);
+    return key_bytes(config, options, slots) + value_bytes(config, options, slots);
 }
 
 gptoss_status kv_cache_init(kv_cache *out, const gptoss_config *config,
                             gptoss_sequence_options options, gptoss_error *error)
 {
-    *out = (kv_cache){.context = options.context, .chunk = options.chunk, .layers = config->layers};
+    *out = (kv_cache){.context = options.context,
+                      .chunk = options.chunk,
+                      .layers = config->layers,
+                      .format = options.cache};
     uint64_t bytes = kv_cache_bytes(config, options);
     out->views = calloc(config->layers, sizeof *out->views);
     if (out->views == NULL)
@@ -56,12 +71,12 @@ gptoss_status kv_cache_init(kv_cache *out, const gptoss_config *config,
     }
     out->memory = memory;
     out->bytes = bytes;
-    float *next = out->memory;
+    uint8_t *next = out->memory;
     for (uint32_t layer = 0; layer < config->layers; layer++) {
         uint64_t slots = layer_slots(config, layer, options);
-        uint64_t floats = slots * slot_floats(config);
-        out->views[layer] = (kv_view){.keys = next, .values = next + floats, .slots = slots};
-        next += 2 * floats;
+        uint8_t *values = next + key_bytes(config, options, slots);
+        out->views[layer] = (kv_view){next, values, slots, format_of(options)};
+        next = values + value_bytes(config, options, slots);
     }
     return GPTOSS_OK;
 }
@@ -94,7 +109,8 @@ bool kv_cache_holds(const kv_cache *cache, const gptoss_config *config, uint32_t
     return true;
 }
 
-size_t kv_cache_position_bytes(const gptoss_config *config)
+size_t kv_cache_position_bytes(const gptoss_config *config, gptoss_cache_format format)
 {
-    return slot_floats(config) * 2 * sizeof(float);
+    number_format numbers = format_of((gptoss_sequence_options){.cache = format});
+    return number_bytes(numbers, (size_t)2 * config->kv_heads * config->head_dim);
 }

@@ -1,9 +1,9 @@
-/* Keys and values of one sequence, in float32. */
+/* Keys and values of one sequence. */
 #ifndef MODEL_KV_CACHE_H
 #define MODEL_KV_CACHE_H
 
 #include "base/status.h"
-#include "op/op.h"
+#include "op/kv_view.h"
 
 /*
  * Full layers have a slot for every position of the context; sliding layers a ring that holds the
@@ -17,8 +17,9 @@ typedef struct kv_cache {
     uint32_t length;  /* positions that hold a token */
     uint32_t written; /* one more than the furthest position ever stored, kept or not */
     uint32_t layers;
+    gptoss_cache_format format;
     kv_view *views; /* [layers] */
-    float *memory;  /* all of them */
+    void *memory;   /* all of them */
     size_t bytes;   /* reserved */
 } kv_cache;
 
@@ -42,7 +43,7 @@ void kv_cache_clear(kv_cache *cache);
 /* Whether the positions before `length` that the next ones will look at are still in all rings. */
 bool kv_cache_holds(const kv_cache *cache, const gptoss_config *config, uint32_t length);
 
-/* Bytes of the keys and values of one position in one layer. */
-size_t kv_cache_position_bytes(const gptoss_config *config);
+/* Bytes of the keys and values of one position in one layer, without padding. */
+size_t kv_cache_position_bytes(const gptoss_config *config, gptoss_cache_format format);
 
 #endif

@@ -65,21 +65,20 @@ void tally_rows(gptoss_statistics *total, const gptoss_config *config, const wei
 {
     uint64_t layers[2] = {0}; /* full and sliding */
     uint64_t seen[2] = {0};   /* by all rows */
-    uint64_t read[2] = {0};   /* the same, each once */
     for (uint32_t layer = 0; layer < config->layers; layer++)
         layers[config->sliding[layer]]++;
     for (size_t row = 0; row < count; row++) {
-        bool first = rows[row].position == rows[row].cache->length;
+        const kv_cache *cache = rows[row].cache;
+        uint64_t bytes = kv_cache_position_bytes(config, cache->format);
+        bool first = rows[row].position == cache->length; /* later rows see the same keys */
         for (int sliding = 0; sliding < 2; sliding++) {
             uint64_t keys = visible(config, sliding != 0, rows[row].position);
             seen[sliding] += keys;
-            read[sliding] += first ? keys : 1;
+            total->bytes_cache += bytes * layers[sliding] * (first ? keys : 1);
         }
     }
     uint64_t per_key = 4 * (uint64_t)config->heads * config->head_dim;
     total->flops_attention += per_key * (layers[0] * seen[0] + layers[1] * seen[1]);
-    total->bytes_cache +=
-        kv_cache_position_bytes(config) * (layers[0] * read[0] + layers[1] * read[1]);
     total->bytes_dense += count * number_bytes(bound->embedding.format, config->hidden);
     total->bytes_dense += config->hidden * sizeof(float);
     total->passes++;

@@ -5,6 +5,7 @@
 #include "model/kv_cache.h"
 #include "model/requantise.h"
 #include "model/weights.h"
+#include "op/op.h"
 #include "op/sketch.h"
 
 struct forward_row;

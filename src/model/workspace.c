@@ -29,8 +29,7 @@ static uint64_t scratch_floats(const gptoss_config *config)
     uint64_t widest = config->hidden > config->intermediate ? config->hidden : config->intermediate;
     widest = widest > q_dim ? widest : q_dim;
     uint64_t panel = OP_PANEL_FLOATS(widest);
-    uint64_t attention =
-        OP_ATTENTION_FLOATS((uint64_t)config->heads / config->kv_heads, (uint64_t)config->head_dim);
+    uint64_t attention = op_attention_floats(config->head_dim, config->context);
     uint64_t most = op_fixed_bytes(widest) / sizeof(float);
     most = panel > most ? panel : most;
     return ((attention > most ? attention : most) + 15) / 16 * 16;

@@ -3,6 +3,7 @@
 #define MODEL_WORKSPACE_H
 
 #include "base/status.h"
+#include "op/attention.h"
 #include "op/op.h"
 
 /*

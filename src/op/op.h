@@ -56,46 +56,6 @@ void op_check_finite(const team *self, const float *x, size_t n, op_alarm *alarm
 void op_rotate(const team *self, const float *cosine, const float *sine, size_t rows, size_t heads,
                size_t half, float *x, size_t x_stride);
 
-/* ---- attention ------------------------------------------------------------------------------- */
-
-/*
- * Keys and values of one layer of one sequence, a ring over positions: position p lies in slot
- * p % slots of every head. `slots` is a multiple of KERNEL_ATTEND_KEYS.
- */
-typedef struct kv_view {
-    float *keys;   /* [kv_heads, slots, head_dim] */
-    float *values; /* [kv_heads, slots, head_dim] */
-    size_t slots;
-} kv_view;
-
-/* The shape that all rows of an attention call share. */
-typedef struct attention_shape {
-    size_t heads;
-    size_t kv_heads;
-    size_t head_dim;
-    size_t window; /* keys visible to a row, its own included; SIZE_MAX for all */
-} attention_shape;
-
-/* Puts the keys and values of every row into its cache, caches[row], at its position.
- * k, v [rows, kv_heads, head_dim] with rows `stride` apart. */
-void op_store_kv(const team *self, const attention_shape *shape, const kv_view *caches,
-                 const uint32_t *positions, const float *k, const float *v, size_t stride,
-                 size_t rows);
-
-/* Floats of scratch that a thread needs, `group` being heads / kv_heads. */
-#define OP_ATTENTION_FLOATS(group, head_dim) ((group) * ((head_dim) + 2))
-
-/*
- * Causal attention with a learned sink: softmax over the visible keys and one more logit, sinks[h],
- * whose value is zero. q [rows, heads, head_dim] with rows q_stride apart, sinks [heads],
- * out [rows, heads, head_dim]; sink_mass [rows, heads], the softmax of the sink, or NULL. Query
- * head h reads key-value head h / (heads / kv_heads). The cache is walked in blocks of
- * KERNEL_ATTEND_KEYS at absolute positions. Source: sdpa of gpt_oss/torch/model.py.
- */
-void op_attention(const team *self, const attention_shape *shape, const kv_view *caches,
-                  const uint32_t *positions, const float *q, size_t q_stride, const float *sinks,
-                  size_t rows, float *out, float *sink_mass, float *scratch);
-
 /* ---- mixture of experts ---------------------------------------------------------------------- */
 
 /*

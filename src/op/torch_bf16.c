@@ -43,9 +43,8 @@ void torch_rotate(const team *self, const float *cosine, const float *sine, size
 
 /* A row's view of one key-value head. */
 typedef struct visible_keys {
-    const float *keys;   /* [slots, dim] */
-    const float *values; /* [slots, dim] */
-    size_t slots;
+    const kv_view *cache;
+    size_t head;
     size_t dim;
     size_t first; /* positions [first, end) are visible */
     size_t end;
@@ -57,9 +56,8 @@ static visible_keys visible_from(const attention_shape *shape, const kv_view *ca
 {
     size_t dim = shape->head_dim;
     size_t first = position + 1 > shape->window ? position + 1 - shape->window : 0;
-    return (visible_keys){.keys = cache->keys + head * cache->slots * dim,
-                          .values = cache->values + head * cache->slots * dim,
-                          .slots = cache->slots,
+    return (visible_keys){.cache = cache,
+                          .head = head,
                           .dim = dim,
                           .first = first,
                           .end = position + 1,
@@ -71,10 +69,12 @@ static size_t score_block(const visible_keys *seen, const float *q, size_t begin
 {
     size_t end = (begin / KERNEL_ATTEND_KEYS + 1) * KERNEL_ATTEND_KEYS;
     size_t count = (end < seen->end ? end : seen->end) - begin;
-    kernel()->dot_panel(seen->keys + begin % seen->slots * seen->dim, count, q, 1, seen->dim,
-                        scores, 0);
-    for (size_t j = 0; j < count; j++)
+    for (size_t j = 0; j < count; j++) {
+        float key[KERNEL_MAX_HEAD_DIM];
+        kv_get_key(seen->cache, seen->dim, seen->head, begin + j, key);
+        kernel()->dot_panel(key, 1, q, 1, seen->dim, &scores[j], 0);
         scores[j] = bf16_round(bf16_round(scores[j]) * seen->scale);
+    }
     return count;
 }
 
@@ -116,10 +116,11 @@ static float attend_head(const visible_keys *seen, const float *q, float sink, f
     memset(out, 0, seen->dim * sizeof *out);
     for (size_t begin = seen->first; begin < seen->end;) {
         size_t count = exp_block(seen, q, begin, max, block);
-        const float *values = seen->values + begin % seen->slots * seen->dim;
-        for (size_t j = 0; j < count; j++)
-            kernel()->axpy(bf16_round(block[j] / (float)sum), values + j * seen->dim, seen->dim,
-                           out);
+        for (size_t j = 0; j < count; j++) {
+            float value[KERNEL_MAX_HEAD_DIM];
+            kv_get_value(seen->cache, seen->dim, seen->head, begin + j, value);
+            kernel()->axpy(bf16_round(block[j] / (float)sum), value, seen->dim, out);
+        }
         begin += count;
     }
     return sink_term / (float)sum;
@@ -127,7 +128,7 @@ static float attend_head(const visible_keys *seen, const float *q, float sink, f
 
 void torch_attention(const team *self, const attention_shape *shape, const kv_view *caches,
                      const uint32_t *positions, const float *q, size_t q_stride, const float *sinks,
-                     size_t rows, float *out, float *sink_mass, float *scratch)
+                     size_t rows, float *out, float *sink_mass, attention_scratch scratch)
 {
     size_t dim = shape->head_dim;
     size_t group = shape->heads / shape->kv_heads;

@@ -7,6 +7,7 @@
 #ifndef OP_TORCH_BF16_H
 #define OP_TORCH_BF16_H
 
+#include "op/attention.h"
 #include "op/op.h"
 
 /* Rounds `count` vectors of n elements, `stride` apart, to bfloat16: nearest, ties to even. */
@@ -19,7 +20,7 @@ void torch_rotate(const team *self, const float *cosine, const float *sine, size
 /* Rounds the scores, the scaled scores and the probabilities. Needs no scratch. */
 void torch_attention(const team *self, const attention_shape *shape, const kv_view *caches,
                      const uint32_t *positions, const float *q, size_t q_stride, const float *sinks,
-                     size_t rows, float *out, float *sink_mass, float *scratch);
+                     size_t rows, float *out, float *sink_mass, attention_scratch scratch);
 
 /* Rounds before the bias. */
 void torch_grouped_linear(const team *self, const routing *route, const matrix_stack *weights,

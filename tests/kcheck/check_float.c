@@ -1,4 +1,4 @@
-/* The kernels on floats: decoding, dot products, norms, exponentials, attention. */
+/* The kernels on floats: decoding, dot products, norms, exponentials. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -268,53 +268,6 @@ static void check_elementwise(const subject *s)
     }
 }
 
-static void check_attend(const subject *s)
-{
-    static const size_t dims[] = {2, 16, 24, 64, 96, 128};
-    for (size_t d = 0; d < sizeof dims / sizeof *dims; d++) {
-        for (size_t keys = 1; keys <= KERNEL_ATTEND_KEYS; keys += 9) {
-            size_t dim = dims[d];
-            guarded k = guard(keys * dim * sizeof(float));
-            guarded v = guard(keys * dim * sizeof(float));
-            float q[128];
-            float out[2][128] = {{0}};
-            float max[2] = {0.5F, 0.5F};
-            float sum[2] = {1.0F, 1.0F};
-            const float *ks = k.end_aligned;
-            const float *vs = v.end_aligned;
-            fill_normal(k.end_aligned, keys * dim);
-            fill_normal(v.end_aligned, keys * dim);
-            fill_normal(q, dim);
-            for (int t = 0; t < (s->other == NULL ? 1 : 2); t++)
-                for (int again = 0; again < 2; again++)
-                    (t == 0 ? s->plain : s->other)
-                        ->attend_block(q, ks, vs, keys, dim, 0.3F, &max[t], &sum[t], out[t]);
-            if (s->other != NULL) {
-                check(same_bits(out[0], out[1], dim) && same_bits(&sum[0], &sum[1], 1) &&
-                          same_bits(&max[0], &max[1], 1),
-                      "attend_block", s->level, "bits", keys);
-            } else { /* the same keys twice, beside a sink of 0.5 */
-                double exact[128] = {0};
-                double total = exp(0.5);
-                for (size_t j = 0; j < keys; j++) {
-                    double score = 0.0;
-                    for (size_t i = 0; i < dim; i++)
-                        score += (double)q[i] * ks[j * dim + i];
-                    double p = 2.0 * exp((double)0.3F * score);
-                    total += p;
-                    for (size_t i = 0; i < dim; i++)
-                        exact[i] += p * vs[j * dim + i];
-                }
-                for (size_t i = 0; i < dim; i++)
-                    check(fabs(out[0][i] / sum[0] - exact[i] / total) <= 1e-5, "attend_block",
-                          s->level, "error", keys);
-            }
-            unguard(&k);
-            unguard(&v);
-        }
-    }
-}
-
 void check_float(const subject *s)
 {
     check_decode16(s);
@@ -324,7 +277,6 @@ void check_float(const subject *s)
     check_rms_norm(s);
     check_exp(s);
     check_elementwise(s);
-    check_attend(s);
 }
 
 void bench_float(const kernel_table *table)
@@ -336,8 +288,6 @@ void bench_float(const kernel_table *table)
     static uint8_t bytes[2 * PANEL];
     static uint8_t scales[PANEL / 32];
     static float out[PANEL];
-    float max = 0.0F;
-    float sum = 1.0F;
     fill_normal(w, PANEL);
     fill_normal(x, BATCH * N);
     fill_bytes(bytes, 2 * PANEL);
@@ -350,8 +300,6 @@ void bench_float(const kernel_table *table)
     BENCH("dot_rows_bf16", PANEL, "G numbers/s", table->dot_rows_bf16(bytes, NULL, ROWS, x, N, y));
     BENCH("dot_rows_mxfp4", PANEL, "G numbers/s",
           table->dot_rows_mxfp4(bytes, scales, ROWS, x, N, y));
-    BENCH("attend_block", 4.0 * 64 * 64, "GFLOP/s",
-          table->attend_block(x, w, w + 64 * 64, 64, 64, 0.125F, &max, &sum, out));
     BENCH("exp", N, "G numbers/s", table->exp(x, N, out));
     BENCH("rms_norm", N, "G numbers/s", table->rms_norm(x, w, N, 1e-5F, out));
 }

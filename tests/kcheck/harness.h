@@ -76,5 +76,7 @@ void check_sketch(const subject *s);
 void bench_sketch(const kernel_table *table);
 void check_probe(const subject *s);
 void bench_probe(const kernel_table *table);
+void check_attend(const subject *s);
+void bench_attend(const kernel_table *table);
 
 #endif

@@ -22,6 +22,7 @@ static void run(const kernel_table *plain, cpu_features has, const char *level, 
     if (bench) {
         printf("%s\n", s.level);
         bench_float(&table);
+        bench_attend(&table);
         bench_dense(&table);
         bench_fixed(&table);
         bench_q8(&table);
@@ -29,6 +30,7 @@ static void run(const kernel_table *plain, cpu_features has, const char *level, 
         bench_probe(&table);
     } else {
         check_float(&s);
+        check_attend(&s);
         check_dense(&s);
         check_fixed(&s);
         check_q8(&s);

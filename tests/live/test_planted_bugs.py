@@ -137,21 +137,10 @@ static void rotate(float *x, const float *cosine, const float *sine, size_t half
     ),
     "query head h reads key-value head h % kv_heads": Bug(
         "sink_mass",
-        [("src/op/attention.c", "size_t count = shape->heads / shape->kv_heads;",
-          "size_t count = 1;"),
-         ("src/op/attention.c",
-          """\
-    team_share(self, rows * shape->kv_heads, 1, &begin, &end);
-    for (size_t i = begin; i < end; i++) {
-        size_t row = i / shape->kv_heads;
-        size_t head = i % shape->kv_heads * count;""",
-          """\
-    team_share(self, rows * shape->heads, 1, &begin, &end);
-    for (size_t i = begin; i < end; i++) {
-        size_t row = i / shape->heads;
-        size_t head = i % shape->heads;"""),
-         ("src/op/attention.c", "positions[row], head / count,",
-          "positions[row], head % shape->kv_heads,")],
+        [("src/op/attention.c", "return shape->heads / shape->kv_heads;",
+          "return shape->heads / shape->heads;"),
+         ("src/op/attention.c", "return (head_block){head / group,",
+          "return (head_block){head % shape->kv_heads,")],
     ),
     "softmax before the choice of experts": Bug(
         "routing_weights",

@@ -93,6 +93,40 @@ static inline vec vec_power_of_two(vec n)
     return (vec){power_of_two(n.low), power_of_two(n.high)};
 }
 
+static inline __m256 power_of_low_bits(__m256 a)
+{
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(a), 23));
+}
+static inline vec vec_power_of_low_bits(vec a)
+{
+    return (vec){power_of_low_bits(a.low), power_of_low_bits(a.high)};
+}
+static inline __m256 zero_below(__m256 x, __m256 limit, __m256 value)
+{
+    return _mm256_and_ps(value, _mm256_cmp_ps(x, limit, _CMP_NLT_UQ));
+}
+static inline vec vec_zero_below(vec x, vec limit, vec value)
+{
+    return (vec){zero_below(x.low, limit.low, value.low),
+                 zero_below(x.high, limit.high, value.high)};
+}
+
+static inline __m256i words(const uint8_t *in)
+{
+    return _mm256_loadu_si256((const __m256i *)(const void *)in);
+}
+static inline vec vec_low_bf16(const uint8_t *in)
+{
+    return (vec){_mm256_castsi256_ps(_mm256_slli_epi32(words(in), 16)),
+                 _mm256_castsi256_ps(_mm256_slli_epi32(words(in + 32), 16))};
+}
+static inline vec vec_high_bf16(const uint8_t *in)
+{
+    const __m256i high = _mm256_set1_epi32((int)0xffff0000U);
+    return (vec){_mm256_castsi256_ps(_mm256_and_si256(words(in), high)),
+                 _mm256_castsi256_ps(_mm256_and_si256(words(in + 32), high))};
+}
+
 static inline __m256 from_bf16(const uint8_t *in)
 {
     __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)in));
@@ -133,6 +167,13 @@ static inline float vec_fold(vec s)
     __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
     __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+static inline float vec_fold_max(vec s)
+{
+    __m256 eight = _mm256_max_ps(s.low, s.high);
+    __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
 }
 
 #define PRAGMA(text) _Pragma(#text)

@@ -69,6 +69,25 @@ static inline vec vec_power_of_two(vec n)
     return _mm512_mask_mov_ps(power, _mm512_cmp_ps_mask(n, n, _CMP_UNORD_Q), n);
 }
 
+static inline vec vec_power_of_low_bits(vec a)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(a), 23));
+}
+static inline vec vec_zero_below(vec x, vec limit, vec value)
+{
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, limit, _CMP_NLT_UQ), value);
+}
+
+static inline vec vec_low_bf16(const uint8_t *in)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(in), 16));
+}
+static inline vec vec_high_bf16(const uint8_t *in)
+{
+    return _mm512_castsi512_ps(
+        _mm512_and_si512(_mm512_loadu_si512(in), _mm512_set1_epi32((int)0xffff0000U)));
+}
+
 static inline vec vec_from_bf16(const uint8_t *in)
 {
     __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)in));
@@ -98,6 +117,13 @@ static inline float vec_fold(vec s)
     __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
     __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+static inline float vec_fold_max(vec s)
+{
+    __m256 eight = _mm256_max_ps(_mm512_castps512_ps256(s), _mm512_extractf32x8_ps(s, 1));
+    __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
 }
 
 #define PRAGMA(text) _Pragma(#text)
