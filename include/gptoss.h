@@ -173,6 +173,8 @@ typedef struct gptoss_model_info {
     uint64_t bytes_expert_biases;
     uint64_t bytes_per_token;        /* weights read to decode one token in a batch of one */
     uint64_t bytes_per_token_packed; /* the same of packed weights; foreseen, until they are */
+    uint64_t bytes_per_token_sketch; /* in place of the unembedding's, with a sketch and a clearly
+                                        likeliest token: the high plane; 0 without sketches */
 } gptoss_model_info;
 
 GPTOSS_API void gptoss_model_describe(const gptoss_model *model, gptoss_model_info *out);

@@ -87,4 +87,6 @@ void gptoss_model_describe(const gptoss_model *model, gptoss_model_info *out)
         count_tensor(&model->config, role, t, out);
     out->bytes_per_token_packed =
         out->bytes_per_token - pack_saving(&model->weights, model->config.layers);
+    out->bytes_per_token_sketch =
+        model_sketch_first_bytes(model->config.vocab, model->config.hidden);
 }

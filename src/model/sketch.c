@@ -104,6 +104,7 @@ gptoss_status model_sketch_make(struct gptoss_model *model, uint32_t threads,
         status = memory_reserve(made->bytes, "the sketch", &made->memory, error);
     }
     if (status == GPTOSS_OK) {
+        memory_prefer_huge_pages(made->memory, made->bytes);
         lay_out(&made->of, made->memory);
         making m = {.weights = from, .out = &made->of, .scratch = scratch};
         status = make_all(&m, threads, progress, user, error);

@@ -20,7 +20,7 @@ for layout in original hf-mxfp4 hf; do
     file=$(json out bytes file)
     expect "bytes.file is the size of the files" \
         test "$(cat $layout/*.safetensors | wc -c)" == "$file"
-    for key in 'parameters total' 'parameters active' 'bytes per_token' 'memory weights' \
+    for key in 'parameters total' 'parameters active' 'bytes per_token' 'bytes per_token_sketch' 'memory weights' \
         'memory cache' 'memory scratch' 'memory machine' 'memory available'; do
         # shellcheck disable=SC2086
         expect "$key is more than nothing" test "$(json out $key)" -gt 0

@@ -6,7 +6,7 @@
 #include "check.h"
 #include "gptoss.h"
 
-enum { STEPS = 40, CONTEXT = 64 };
+enum { STEPS = 12, CONTEXT = 64 };
 
 static const char *const checkpoints[] = {
     GPTOSS_SOURCE_DIR "/tests/golden/published/hf-mxfp4",
