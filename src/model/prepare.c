@@ -22,14 +22,13 @@ static gptoss_status lock(const preparation *p)
     return model_lock(p->model, p->threads, p->progress, p->user, p->error);
 }
 
-static gptoss_status round_dense(const preparation *p, bool unembedding)
+static gptoss_status round_dense(const preparation *p)
 {
     gptoss_model *model = p->model;
     if (model->rounded.layers != NULL)
         return GPTOSS_OK;
-    return requantise(&model->config, &model->weights, unembedding,
-                      !checkpoint_in_memory(model->files), p->threads, p->progress, p->user,
-                      &model->rounded, p->error);
+    return requantise(&model->config, &model->weights, !checkpoint_in_memory(model->files),
+                      p->threads, p->progress, p->user, &model->rounded, p->error);
 }
 
 static gptoss_status pack(const preparation *p)
@@ -57,7 +56,7 @@ gptoss_status gptoss_model_prepare(gptoss_model *model, const gptoss_prepare_opt
     if (options->read_ahead)
         status = read_ahead(&p);
     if (status == GPTOSS_OK && options->requantise)
-        status = round_dense(&p, false);
+        status = round_dense(&p);
     if (status == GPTOSS_OK && options->pack)
         status = pack(&p);
     if (status == GPTOSS_OK && options->sketch)

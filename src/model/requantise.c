@@ -49,8 +49,8 @@ static void round_panels(const team *self, void *user)
 }
 
 /* Lists the matrices; their copies get shapes. */
-static void list_matrices(const gptoss_config *config, const weights *bound, bool unembedding,
-                          rounded_weights *out, rounding *r)
+static void list_matrices(const gptoss_config *config, const weights *bound, rounded_weights *out,
+                          rounding *r)
 {
     for (uint32_t l = 0; l < config->layers; l++) {
         const layer_weights *layer = &bound->layers[l];
@@ -62,10 +62,6 @@ static void list_matrices(const gptoss_config *config, const weights *bound, boo
             r->from[r->count] = from[i];
             r->to[r->count++] = to[i];
         }
-    }
-    if (unembedding) {
-        r->from[r->count] = &bound->unembedding;
-        r->to[r->count++] = &out->unembedding;
     }
     for (size_t i = 0; i < r->count; i++) {
         *r->to[i] = (q8_matrix){.rows = r->from[i]->rows, .columns = r->from[i]->columns};
@@ -112,11 +108,11 @@ static void release_pages(const matrix *of)
         residency_release(of->data, number_bytes(of->format, of->rows * of->columns));
 }
 
-gptoss_status requantise(const gptoss_config *config, const weights *bound, bool unembedding,
-                         bool release, uint32_t threads, gptoss_progress_fn progress, void *user,
+gptoss_status requantise(const gptoss_config *config, const weights *bound, bool release,
+                         uint32_t threads, gptoss_progress_fn progress, void *user,
                          rounded_weights *out, gptoss_error *error)
 {
-    size_t most = 4 * (size_t)config->layers + 1;
+    size_t most = 4 * (size_t)config->layers;
     rounding r = {.progress = progress, .user = user};
     *out = (rounded_weights){.layers = calloc(config->layers, sizeof *out->layers)};
     r.from = calloc(most, sizeof *r.from);
@@ -126,7 +122,7 @@ gptoss_status requantise(const gptoss_config *config, const weights *bound, bool
     if (out->layers == NULL || r.from == NULL || r.to == NULL) {
         status = fail_memory(error, "a list of weights", most * sizeof *r.from);
     } else {
-        list_matrices(config, bound, unembedding, out, &r);
+        list_matrices(config, bound, out, &r);
         empty = !can_round(&r);
         if (!empty)
             status = round_all(&r, threads, out, error);

@@ -17,19 +17,18 @@ typedef struct rounded_layer {
 
 typedef struct rounded_weights {
     rounded_layer *layers; /* [layers]; NULL when nothing was rounded */
-    q8_matrix unembedding; /* without panels when it was not rounded */
     void *memory;
     size_t bytes;
 } rounded_weights;
 
 /*
- * Rounds the attention's matrices of all layers and, when `unembedding` says so, the unembedding,
- * on `threads` threads. A model with a matrix whose columns are no multiple of 32 is left as it is.
- * With `release` the originals' pages, which are a file's, no longer count as memory of this
- * process. `progress`, which may be NULL, is told bytes. On failure *out is empty.
+ * Rounds the attention's matrices of all layers on `threads` threads. A model with one whose
+ * columns are no multiple of 32 is left as it is. With `release` the originals' pages, which are a
+ * file's, no longer count as memory of this process. `progress`, which may be NULL, is told bytes.
+ * On failure *out is empty.
  */
-gptoss_status requantise(const gptoss_config *config, const weights *bound, bool unembedding,
-                         bool release, uint32_t threads, gptoss_progress_fn progress, void *user,
+gptoss_status requantise(const gptoss_config *config, const weights *bound, bool release,
+                         uint32_t threads, gptoss_progress_fn progress, void *user,
                          rounded_weights *out, gptoss_error *error);
 
 /* Accepts a zeroed object. */
