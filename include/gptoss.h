@@ -242,7 +242,7 @@ typedef struct gptoss_memory {
     uint64_t machine;   /* memory in all */
 } gptoss_memory;
 
-#define GPTOSS_DEFAULT_CHUNK 256
+#define GPTOSS_DEFAULT_CHUNK 512
 #define GPTOSS_MAX_CHUNK     65536
 
 /* How a sequence's keys and values are kept. */

@@ -21,7 +21,7 @@ expect "two lines of heading and a line for each test" test "$(grep -c '^|' out)
 expect_line out "^opened in $number s, prepared in $number s; first token of a 32-token prompt $number s after the start; peak memory .* [MG]iB\$"
 
 # ---- JSON, with what was counted ---------------------------------------------------------------
-run bench -m "$austen" -p 0 -n 5 -t 1 -r 4 --precision f32 -o json
+run bench -m "$austen" -p 0 -n 5 -t 1 -r 4 --precision f32 --pack off --sketch off -o json
 expect_status 0
 expect_json out gptoss 0 program
 expect_json out tg5 0 test

@@ -180,17 +180,20 @@ static const flag flag_table[] = {
      "cores and leave others idle."},
     {FLAG_MLOCK, ON_RUNS | ON(BENCH), "mlock", NULL, 0, GROUP_RUN, VALUE_NONE, AT(mlock), 0, 0,
      NULL, NULL, "Keep the weights in memory: the system may not drop them to make room."},
-    {FLAG_PACK, ON_RUNS | ON(BENCH), "pack", NULL, 0, GROUP_RUN, VALUE_CHOICE, AT(pack), 0, 0,
-     "on|off", "off",
+    {FLAG_PACK, ON_RUNS, "pack", NULL, 0, GROUP_RUN, VALUE_CHOICE, AT(pack), 0, 0, "on|off", "off",
      "Pack BF16 weights without loss before the first token: more speed and less memory for some "
      "seconds at the start. The results do not depend on it."},
-    {FLAG_SKETCH, ON(GENERATE) | ON(BENCH), "sketch", NULL, 0, GROUP_RUN, VALUE_CHOICE, AT(sketch),
-     0, 0, "on|off", "off",
+    {FLAG_PACK, ON(BENCH), "pack", NULL, 0, GROUP_RUN, VALUE_CHOICE, AT(pack), 0, 0, "on|off", "on",
+     "Pack BF16 weights without loss before the first token."},
+    {FLAG_SKETCH, ON(GENERATE), "sketch", NULL, 0, GROUP_RUN, VALUE_CHOICE, AT(sketch), 0, 0,
+     "on|off", "off",
      "Make a sketch of the unembedding before the first token, so that fewer of its rows are read. "
      "The results do not depend on it."},
+    {FLAG_SKETCH, ON(BENCH), "sketch", NULL, 0, GROUP_RUN, VALUE_CHOICE, AT(sketch), 0, 0, "on|off",
+     "on", "Make a sketch of the unembedding before the first token."},
     {FLAG_CHUNK, ON_RUNS | ON(INSPECT) | ON(BENCH), "chunk", "batch-size", 'b', GROUP_RUN,
      VALUE_INTEGER, AT(chunk), 0, 65536, "N", "0",
-     "Most tokens of the prompt in one forward pass; 0 is the default of 256. The results do not "
+     "Most tokens of the prompt in one forward pass; 0 is the default of 512. The results do not "
      "depend on it."},
     {FLAG_VERBOSE, ON_MODEL, "verbose", NULL, 'v', GROUP_RUN, VALUE_NONE, AT(verbose), 0, 0, NULL,
      NULL, "Say on standard error what is being done."},
