@@ -64,16 +64,21 @@ expect_json row1 "synthetic $tiny" model_type
 expect "the dense weights of eight tokens in one pass are those of one in eight" \
     awk "BEGIN { one = $(json row2 bytes_dense_per_token); eight = 8 * $(json row1 bytes_dense_per_token)
         exit !(eight == one + 7 * 2 * 2880) }"
-# keys and values of 8 heads of 64 numbers in one layer, in two or four bytes
+# keys and values of 8 heads of 64 numbers in one layer, in two bytes or in four
 cached()
 {
-    awk "BEGIN { bytes = $(json "row$1" bytes_cache_per_token)
-        exit !(bytes == $2 * 2 * 8 * 64 * 2 || bytes == $2 * 2 * 8 * 64 * 4) }"
+    awk "BEGIN { exit !($(json "row$1" bytes_cache_per_token) == $2 * 2 * 8 * 64 * ${3:-2}) }"
 }
 expect "a prompt's own keys, each once" cached 1 1
 expect "8 tokens see 16 keys in one pass" cached 3 2
 expect "two tokens see 1 and 2 keys" cached 2 1.5
 expect "two tokens see 9 and 10 keys" cached 4 9.5
+for how in '--cache-type f32' '--precision f32'; do
+    # shellcheck disable=SC2086 # two words
+    run bench --synthetic $tiny -p 8 -n 0 -t 1 -r 1 --no-warmup -o jsonl $how
+    cp out row5
+    expect "$how: keys as computed" cached 5 1 4
+done
 
 # ---- CSV ---------------------------------------------------------------------------------------
 run bench --synthetic $tiny -p 4 -n 0 -t 1 -r 1 --precision f32,bf16 -o csv

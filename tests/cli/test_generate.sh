@@ -147,7 +147,7 @@ run "${generate[@]}" -p a -c 1000000
 expect_status 2
 expect_line err '^gptoss generate: --ctx-size: the model is made for at most [0-9]+ positions, found 1000000$'
 
-# Memory is foreseen: 590 KB of cache for each of a million tokens. All its tokens are end tokens.
+# Memory is foreseen: 295 KB of cache for each of a million tokens. All its tokens are end tokens.
 "$make_checkpoint" -o wide --preset tiny --layers 36 --heads 64 --kv-heads 64 --head-dim 64 \
     --vocab 16 --rope-original 32768 --rope-factor 32 --context 1048576 >/dev/null
 printf '{"eos_token_id": [%s]}' "$(seq -s , 0 15)" >wide/generation_config.json

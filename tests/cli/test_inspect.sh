@@ -34,6 +34,8 @@ run inspect -m hf --json -c 16
 small=$(json out memory cache)
 run inspect -m hf --json -c 1024
 expect "a larger context takes more" test "$(json out memory cache)" -gt "$small"
+run inspect -m hf --json -c 16 --cache-type f32
+expect "floats take twice as much" test "$(json out memory cache)" == $((2 * small))
 run inspect -m hf --json --chunk 1
 small=$(json out memory scratch)
 run inspect -m hf --json --chunk 512

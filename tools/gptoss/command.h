@@ -53,6 +53,7 @@ typedef enum flag_id {
     FLAG_ISOLATED,
     FLAG_NUMERICS,
     FLAG_PRECISION,
+    FLAG_CACHE_TYPE,
     FLAG_CPU,
     FLAG_PIN,
     FLAG_MLOCK,
@@ -96,12 +97,13 @@ typedef struct options {
     const char *html;
     const char *numerics; /* NULL: the command's choice */
     const char *precision;
-    const char *pack;      /* "on" or "off"; NULL: the command has no such flag, */
-    const char *sketch;    /* likewise */
-    const char *cpu;       /* NULL: GPTOSS_CPU, else all that the processor has */
-    const char *pin;       /* "auto", "on" or "off" */
-    const char *synthetic; /* NULL: a checkpoint */
-    const char *prompts;   /* lists, as those below */
+    const char *cache_type; /* NULL: bf16 but for precision f32 */
+    const char *pack;       /* "on" or "off"; NULL: the command has no such flag, */
+    const char *sketch;     /* likewise */
+    const char *cpu;        /* NULL: GPTOSS_CPU, else all that the processor has */
+    const char *pin;        /* "auto", "on" or "off" */
+    const char *synthetic;  /* NULL: a checkpoint */
+    const char *prompts;    /* lists, as those below */
     const char *generations;
     const char *depths;
     const char *thread_counts;

@@ -10,6 +10,8 @@
 #define AT(member)        offsetof(options, member)
 #define MOST_TOKENS       1048576 /* more positions than any model has */
 #define WHOLE_NUMBER_MOST 2147483647
+#define CACHE_TYPE_HELP   "How keys and values are kept: as computed, or rounded to bfloat16"
+
 #define PRECISION_HELP                                                                             \
     "How exactly inputs of matrix products are kept: as float32, no coarser than bfloat16, or in " \
     "8 bits per 32 numbers; everything else is float32"
@@ -156,6 +158,13 @@ static const flag flag_table[] = {
      AT(repetitions), 1, 10000, "N", "5", "How often each test is timed."},
     {FLAG_NO_WARMUP, ON(BENCH), "no-warmup", NULL, 0, GROUP_RUN, VALUE_NONE, AT(no_warmup), 0, 0,
      NULL, NULL, "Time each test at once, without running it first."},
+    {FLAG_CACHE_TYPE, ON(GENERATE) | ON(BENCH), "cache-type", NULL, 0, GROUP_RUN, VALUE_CHOICE,
+     AT(cache_type), 0, 0, "f32|bf16", NULL,
+     CACHE_TYPE_HELP " (default: f32 with --precision f32, else bf16)."},
+    {FLAG_CACHE_TYPE, ON(PERPLEXITY), "cache-type", NULL, 0, GROUP_RUN, VALUE_CHOICE,
+     AT(cache_type), 0, 0, "f32|bf16", "f32", CACHE_TYPE_HELP "."},
+    {FLAG_CACHE_TYPE, ON(INSPECT), "cache-type", NULL, 0, GROUP_RUN, VALUE_CHOICE, AT(cache_type),
+     0, 0, "f32|bf16", "bf16", "Cache that memory is forecast for."},
     {FLAG_CONTEXT, ON(GENERATE), "ctx-size", "context", 'c', GROUP_RUN, VALUE_INTEGER, AT(context),
      0, MOST_TOKENS, "N", "0",
      "Most tokens of prompt and answer together; 0 is as many as the model and the memory allow."},

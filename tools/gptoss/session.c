@@ -106,7 +106,13 @@ static gptoss_precision precision_asked(const options *given)
 
 gptoss_sequence_options session_sequence(const options *given, uint32_t context)
 {
-    return (gptoss_sequence_options){.context = context, .chunk = session_chunk(given)};
+    const char *cache = given->cache_type;
+    if (cache == NULL)
+        cache = precision_asked(given) == GPTOSS_PRECISION_F32 ? "f32" : "bf16";
+    return (gptoss_sequence_options){.context = context,
+                                     .chunk = session_chunk(given),
+                                     .cache = strcmp(cache, "bf16") == 0 ? GPTOSS_CACHE_BF16
+                                                                         : GPTOSS_CACHE_F32};
 }
 
 static gptoss_pinning pinning_asked(const options *given)

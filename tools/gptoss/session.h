@@ -46,7 +46,7 @@ int session_open_sequence(session *of, const options *given, uint64_t prompt, ui
 /* Puts "run": {precision, cpu, threads, pinned}, what an executor computes with. */
 void session_put_run(json_writer *json, const gptoss_executor *executor);
 
-/* What --chunk says of a sequence of `context` positions. */
+/* What --chunk, --cache-type and --precision say of a sequence of `context` positions. */
 gptoss_sequence_options session_sequence(const options *given, uint32_t context);
 
 /* Rows of one forward pass, before an executor is open. */
