@@ -52,10 +52,9 @@ void layer_attention(const pass *p, const layer_weights *layer, bool sliding)
                 w->normed, p->alarm);
     pass_settle(p, GPTOSS_STAGE_ATTENTION_NORM, w->normed, c->hidden);
     project(p, layer, &shape);
-    (p->torch ? torch_attention : op_attention)(p->self, &shape, w->views, w->positions, w->qkv,
-                                                stride, layer->sinks, p->rows, w->attended,
-                                                sink_mass,
-                                                (attention_scratch){p->scratch, w->scratch_floats});
+    (p->torch ? torch_attention : op_attention)(
+        p->self, &shape, w->views, w->positions, w->qkv, stride, layer->sinks, p->rows, w->attended,
+        sink_mass, (attention_scratch){p->scratch, w->scratch_floats});
     if (sink_mass != NULL)
         pass_settle(p, GPTOSS_STAGE_SINK_MASS, sink_mass, c->heads);
     pass_settle(p, GPTOSS_STAGE_ATTENTION, w->attended, q_dim);

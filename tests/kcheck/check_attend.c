@@ -156,8 +156,8 @@ static void check_exact(cache_block blocks[3], size_t first, size_t end, const f
         double tolerance = 2e-6 + 3e-7 * (largest + fabs(sinks[g]));
         check(fabs(r->mass[g] - mass) <= tolerance * mass + 1e-37, "attend", "plain", "sink", dim);
         for (size_t d = 0; d < dim; d++)
-            check(fabs(r->out[g * dim + d] - exact[d] / total) <= tolerance * size[d] / total, "attend",
-                  "plain", "error", dim);
+            check(fabs(r->out[g * dim + d] - exact[d] / total) <= tolerance * size[d] / total,
+                  "attend", "plain", "error", dim);
     }
 }
 
