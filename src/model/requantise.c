@@ -115,12 +115,12 @@ gptoss_status requantise(const gptoss_config *config, const weights *bound, bool
     size_t most = 4 * (size_t)config->layers;
     rounding r = {.progress = progress, .user = user};
     *out = (rounded_weights){.layers = calloc(config->layers, sizeof *out->layers)};
-    r.from = calloc(most, sizeof *r.from);
-    r.to = calloc(most, sizeof *r.to);
+    r.from = calloc(most, sizeof(void *));
+    r.to = calloc(most, sizeof(void *));
     bool empty = false;
     gptoss_status status = GPTOSS_OK;
     if (out->layers == NULL || r.from == NULL || r.to == NULL) {
-        status = fail_memory(error, "a list of weights", most * sizeof *r.from);
+        status = fail_memory(error, "a list of weights", most * sizeof(void *));
     } else {
         list_matrices(config, bound, out, &r);
         empty = !can_round(&r);
