@@ -257,7 +257,7 @@ void bench_dense(const kernel_table *table)
     BENCH("dense.bf16", 2 * numbers, "GB/s", table->dense.bf16(rows, MANY, x, N, y));
     BENCH("dense.packed", used, "GB/s", table->dense.packed(data, groups, MANY / 4, x, N, y));
     BENCH("dense.bf16 L2", 2 * PANEL, "GB/s", table->dense.bf16(rows, ROWS, x, N, y));
-    BENCH("dense.packed L2", used * ROWS / MANY, "GB/s",
+    BENCH("dense.packed L2", (double)used * ROWS / MANY, "GB/s",
           table->dense.packed(data, groups, ROWS / 4, x, N, y));
     BENCH("dense pack", (size_t)4 * N, "G numbers/s",
           dense_pack_group(&table->dense, rows, 4, N, data, groups));

@@ -386,7 +386,7 @@ void bench_fixed(const kernel_table *table)
         BENCH("  quantise", BATCH * N, "G numbers/s",
               for (size_t b = 0; b < BATCH; b++)
                   table->fixed.quantise(numbers + b * N, N, digits, x + b * row_bytes));
-        BENCH("  dot_rows", rows * (N / 2 + N / 32), "GB/s",
+        BENCH("  dot_rows", (double)rows * N * 17 / 32, "GB/s", /* of 32 numbers, 17 bytes */
               table->fixed.dot_rows(blocks, scales, rows, x, N, digits, y));
         for (size_t batch = 1; batch <= BATCH; batch *= 2) {
             snprintf(name, sizeof name, "  multiply %zu", batch);
