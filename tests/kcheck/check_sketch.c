@@ -96,7 +96,7 @@ static void fill_row(float *w, size_t n, row_kind kind)
                                            0x1p99F, 1.0F,  0.25F, 1.0F,   1.0F};
     for (size_t i = 0; i < n; i++)
         w[i] = normal() * sizes[kind];
-    size_t place = draw() % n;
+    size_t place = draw() % (n > 0 ? n : 1);
     for (size_t i = 0; i < n && kind == ROW_SPARSE; i++)
         w[i] = draw() % 40 == 0 ? w[i] : 0.0F;
     for (size_t i = 0; i < n && kind == ROW_GRID; i++)
