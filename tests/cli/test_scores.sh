@@ -44,7 +44,7 @@ expect_status 2
 for command in "dump -o file --ids 1,2" "dump -o file --ids 1 --numerics torch-bf16"; do
     # shellcheck disable=SC2086
     run $command -m model --precision bf16
-    expect_status $([[ $command == *torch* ]] && echo 2 || echo 0)
+    expect_status "$([[ $command == *torch* ]] && echo 2 || echo 0)"
 done
 expect_err 'gptoss dump: --precision: expected f32 with numerics torch-bf16, which round by themselves, found bf16'
 
