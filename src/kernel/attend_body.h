@@ -64,11 +64,11 @@ INLINE vec load_half(cache_format format, const uint8_t *unit, size_t half)
     return half == 0 ? format.first(unit) : format.second(unit);
 }
 
-/* Fetches a unit that will be needed soon. */
+/* Fetches a unit that will be needed soon, into L2 only: what is at work fills L1. */
 INLINE void fetch(cache_format format, const uint8_t *unit)
 {
     for (size_t byte = 0; byte < format.bytes; byte += 64)
-        __builtin_prefetch(unit + byte);
+        __builtin_prefetch(unit + byte, 0, 2);
 }
 
 /* ---- scores ---------------------------------------------------------------------------------- */
