@@ -15,7 +15,12 @@ static uint64_t read_words(const uint8_t *data, size_t bytes)
     }
     for (size_t i = 1; i < 8; i++)
         sums[0] = _mm512_add_epi64(sums[0], sums[i]);
-    return (uint64_t)_mm512_reduce_add_epi64(sums[0]);
+    uint64_t lanes[8]; /* added without sign: the sum wraps around */
+    _mm512_storeu_si512(lanes, sums[0]);
+    uint64_t sum = 0;
+    for (size_t lane = 0; lane < 8; lane++)
+        sum += lanes[lane];
+    return sum;
 }
 
 static void multiply_add(size_t rounds, float *x)
