@@ -2,21 +2,9 @@
 
 #include <stdlib.h>
 
+#include "base/carver.h"
 #include "base/memory.h"
 #include "model/model.h"
-
-/* Walks through reserved memory; with a NULL start it only measures. */
-typedef struct carver {
-    uint8_t *start;
-    uint64_t used;
-} carver;
-
-static void *carve(carver *c, uint64_t count, uint64_t size)
-{
-    uint64_t begin = (c->used + 63) / 64 * 64;
-    c->used = begin + count * size;
-    return c->start == NULL ? NULL : c->start + begin;
-}
 
 /* ---- making ---------------------------------------------------------------------------------- */
 

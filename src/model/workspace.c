@@ -1,21 +1,8 @@
 #include "model/workspace.h"
 
+#include "base/carver.h"
 #include "base/memory.h"
 #include "op/fixed.h"
-
-/* Walks through the reserved memory; with a NULL start it only measures. */
-typedef struct carver {
-    uint8_t *start;
-    uint64_t used;
-} carver;
-
-/* The next `count` objects of `size` bytes, on a cache line of their own. */
-static void *carve(carver *c, uint64_t count, uint64_t size)
-{
-    uint64_t begin = (c->used + 63) / 64 * 64;
-    c->used = begin + count * size;
-    return c->start == NULL ? NULL : c->start + begin;
-}
 
 static float *carve_floats(carver *c, uint64_t rows, uint64_t columns)
 {
