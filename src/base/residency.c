@@ -50,11 +50,6 @@ void residency_read(const uint8_t *start, size_t bytes)
         (void)*(const volatile uint8_t *)(start + bytes - 1);
 }
 
-void residency_prefer_large(const uint8_t *start, size_t bytes)
-{
-    madvise(page_of(start), length_from_page(start, bytes), MADV_HUGEPAGE);
-}
-
 int residency_lock(const uint8_t *start, size_t bytes)
 {
     if (mlock2(page_of(start), length_from_page(start, bytes), MLOCK_ONFAULT) == 0)

@@ -19,9 +19,6 @@ size_t residency_missing(const uint8_t *start, size_t bytes);
 /* Brings the pages of these bytes into memory and into the page tables, as far as possible. */
 void residency_read(const uint8_t *start, size_t bytes);
 
-/* Asks for pages of 2 MiB when these bytes are read from their file. */
-void residency_prefer_large(const uint8_t *start, size_t bytes);
-
 /* Keeps the pages of these bytes, once they are there, in memory until residency_unlock or until
  * they are unmapped. Returns 0 or an errno, then of nothing locked. */
 int residency_lock(const uint8_t *start, size_t bytes);

@@ -138,13 +138,6 @@ INLINE void load32_mxfp4(const uint8_t *w, const uint8_t *scale, vec *low, vec *
     *high = vec_mul(*high, factor);
 }
 
-INLINE void load32_bf16(const uint8_t *w, const uint8_t *scale, vec *low, vec *high)
-{
-    (void)scale;
-    *low = vec_from_bf16(w);
-    *high = vec_from_bf16(w + 2 * LANES);
-}
-
 INLINE void load32_f16(const uint8_t *w, const uint8_t *scale, vec *low, vec *high)
 {
     (void)scale;
@@ -207,13 +200,6 @@ INLINE void dot_rows(row_layout layout, const uint8_t *w, const uint8_t *scales,
                       x, n, y + r);
     for (; r < rows; r++)
         dot_rows_tile(layout, w + r * layout.bytes, scales + r * layout.scales, 1, x, n, y + r);
-}
-
-static void dot_rows_bf16(const uint8_t *w, const uint8_t *scales, size_t rows, const float *x,
-                          size_t n, float *y)
-{
-    (void)scales;
-    dot_rows((row_layout){load32_bf16, 64, 2 * n, 0}, w, w, rows, x, n, y);
 }
 
 static void dot_rows_f16(const uint8_t *w, const uint8_t *scales, size_t rows, const float *x,
@@ -340,7 +326,6 @@ void BODY_OVERLAY(kernel_table *table)
     table->decode_f16 = decode_f16;
     table->decode_mxfp4 = decode_mxfp4;
     table->dot_panel = dot_panel;
-    table->dot_rows_bf16 = dot_rows_bf16;
     table->dot_rows_f16 = dot_rows_f16;
     table->dot_rows_mxfp4 = dot_rows_mxfp4;
     table->rms_norm = rms_norm;

@@ -76,7 +76,6 @@ typedef struct kernel_table {
     kernel_decode16_fn decode_f16;
     kernel_decode_mxfp4_fn decode_mxfp4;
     kernel_dot_panel_fn dot_panel;
-    kernel_dot_rows_fn dot_rows_bf16;
     kernel_dot_rows_fn dot_rows_f16;
     kernel_dot_rows_fn dot_rows_mxfp4;
     kernel_rms_norm_fn rms_norm;

@@ -135,10 +135,6 @@ static void check_dot_rows(const subject *s)
                 ws[2 * i] = (uint8_t)draw();
                 ws[2 * i + 1] = (uint8_t)(0x38 + draw() % 8);
             }
-            table->decode_bf16(ws, rows * n, panel);
-            table->dot_panel(panel, rows, x.end_aligned, 1, n, y[0], 0);
-            table->dot_rows_bf16(ws, NULL, rows, x.end_aligned, n, y[1]);
-            check(same_bits(y[0], y[1], rows), "dot_rows_bf16", s->level, "bits", n);
             table->decode_f16(ws, rows * n, panel);
             table->dot_panel(panel, rows, x.end_aligned, 1, n, y[0], 0);
             table->dot_rows_f16(ws, NULL, rows, x.end_aligned, n, y[1]);
@@ -297,7 +293,6 @@ void bench_float(const kernel_table *table)
     BENCH("dot_panel x1", 2.0 * PANEL, "GFLOP/s", table->dot_panel(w, ROWS, x, 1, N, y, ROWS));
     BENCH("dot_panel x32", 2.0 * PANEL * BATCH, "GFLOP/s",
           table->dot_panel(w, ROWS, x, BATCH, N, y, ROWS));
-    BENCH("dot_rows_bf16", PANEL, "G numbers/s", table->dot_rows_bf16(bytes, NULL, ROWS, x, N, y));
     BENCH("dot_rows_mxfp4", PANEL, "G numbers/s",
           table->dot_rows_mxfp4(bytes, scales, ROWS, x, N, y));
     BENCH("exp", N, "G numbers/s", table->exp(x, N, out));

@@ -95,7 +95,6 @@ static void check_residency(void)
     CHECK(missing == bytes || missing == 0, "%zu of %zu bytes are missing", missing, bytes);
     if (missing == 0)
         printf("files here cannot be dropped from memory: reading ahead was not tested\n");
-    residency_prefer_large(map.data, map.size);
     residency_read(map.data + 3, map.size - 3);
     CHECK(residency_missing(map.data, map.size) == 0, "read");
     CHECK(residency_missing(map.data + 1, 0) == 0, "nothing");
