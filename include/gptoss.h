@@ -439,25 +439,49 @@ GPTOSS_API gptoss_status gptoss_executor_feed(gptoss_executor *executor, gptoss_
                                               gptoss_progress_fn progress, void *user,
                                               const float **logits, gptoss_error *error);
 
+/* What a pass consists of, as far as its time is told apart. */
+typedef enum gptoss_operation {
+    GPTOSS_OPERATION_EMBEDDING, /* rows of it, and the angles of the positions */
+    GPTOSS_OPERATION_NORM,      /* attention's, the experts' and the final one */
+    GPTOSS_OPERATION_QUANTISE,  /* inputs of products into fixed point */
+    GPTOSS_OPERATION_QKV,       /* projections to queries, keys and values */
+    GPTOSS_OPERATION_ROTARY,    /* with storing keys and values */
+    GPTOSS_OPERATION_ATTENTION, /* queries with keys and values */
+    GPTOSS_OPERATION_ATTENTION_OUT,
+    GPTOSS_OPERATION_RESIDUAL, /* adding to it */
+    GPTOSS_OPERATION_ROUTER,   /* its product */
+    GPTOSS_OPERATION_ROUTING,  /* choosing, weighing and sorting experts */
+    GPTOSS_OPERATION_GATE_UP,
+    GPTOSS_OPERATION_ACTIVATION,
+    GPTOSS_OPERATION_DOWN,
+    GPTOSS_OPERATION_COMBINE,
+    GPTOSS_OPERATION_UNEMBEDDING, /* logits, or the search for a token without them */
+    GPTOSS_OPERATION_COUNT
+} gptoss_operation;
+
+/* "embedding", "norm", ..., "unembedding". */
+GPTOSS_API const char *gptoss_operation_name(gptoss_operation operation);
+
+/* Whether it is a matrix product or attention. */
+GPTOSS_API bool gptoss_operation_multiplies(gptoss_operation operation);
+
+typedef struct gptoss_work {
+    uint64_t nanoseconds; /* until the last thread was done */
+    uint64_t bytes;       /* of weights, or of keys and values */
+    uint64_t flops;       /* of matrix products and attention */
+} gptoss_work;
+
 /*
  * What an executor's passes have read and computed since it was opened. Bytes are of memory that
  * differs within a pass: a weight counts once for each pass that needs it, whatever the number of
- * rows, an expert only when it was chosen. Operations are those of matrix products and attention,
- * two for each multiply-add.
+ * rows, an expert only when it was chosen. Every multiply-add counts two operations.
  */
 typedef struct gptoss_statistics {
     uint64_t passes;
     uint64_t rows;
     uint64_t logit_rows;
-    uint64_t experts;           /* read, over passes and layers */
-    uint64_t bytes_dense;       /* attention, router, norms, rows of the embedding */
-    uint64_t bytes_experts;     /* with scales and biases */
-    uint64_t bytes_unembedding; /* what was read of it, or of what stands for it */
-    uint64_t bytes_cache;       /* keys and values */
-    uint64_t flops_dense;       /* attention's projections and the router */
-    uint64_t flops_experts;
-    uint64_t flops_attention; /* with keys and values */
-    uint64_t flops_unembedding;
+    uint64_t experts; /* read, over passes and layers */
+    gptoss_work work[GPTOSS_OPERATION_COUNT];
 } gptoss_statistics;
 
 GPTOSS_API void gptoss_executor_statistics(const gptoss_executor *executor, gptoss_statistics *out);

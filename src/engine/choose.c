@@ -1,6 +1,7 @@
 /* Feeding tokens and choosing the next one, from as few logits as that takes. */
 #include <math.h>
 
+#include "base/clock.h"
 #include "base/status.h"
 #include "engine/executor.h"
 #include "engine/sampler.h"
@@ -21,11 +22,13 @@ static bool find_best(gptoss_executor *executor, bool again, const row_query *qu
 {
     token_search *u = &executor->search;
     row_reads before = u->reads;
+    uint64_t lap = clock_now();
     bool good = token_search_best(u, executor->space.wanted, again, query, best, found);
     row_reads read = {.high = u->reads.high - before.high,
                       .low = u->reads.low - before.low,
                       .exact = u->reads.exact - before.exact};
     tally_search(&executor->space.statistics, u->search.weights, &read);
+    tally_time(&executor->space.statistics, GPTOSS_OPERATION_UNEMBEDDING, &lap);
     return good && *found > 0;
 }
 

@@ -1,8 +1,8 @@
 /* The loop from a prompt to a text. */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/status.h"
 #include "engine/stop_text.h"
 #include "gptoss.h"
@@ -23,9 +23,7 @@ typedef struct generation {
 
 static double seconds(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+    return 1e-9 * (double)clock_now();
 }
 
 /* The configuration's stop tokens and, where the tokenizer has them, harmony's. */

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "model/layer.h"
 #include "model/tally.h"
 #include "op/torch_bf16.h"
@@ -89,6 +90,8 @@ static void unembed(const team *self, const gptoss_model *model, workspace *w, s
               panel);
     if (p != NULL)
         pass_settle_logits(p, wanted);
+    else if (self->rank == 0)
+        tally_time(&w->statistics, GPTOSS_OPERATION_UNEMBEDDING, &w->lap);
     op_check_finite(self, w->logits, wanted * c->vocab, &w->alarms[(size_t)2 * c->layers + 1]);
 }
 
@@ -169,6 +172,7 @@ gptoss_status forward(const gptoss_model *model, workspace *space, const forward
     for (size_t place = 0; place < (size_t)2 * model->config.layers + 2; place++)
         space->alarms[place] = 0;
     space->route.rows = count;
+    space->lap = clock_now();
     parallel_run_on(options->threads, options->processors, run, &b);
     if (b.abandoned)
         return fail(error, GPTOSS_INTERRUPTED, "interrupted");
@@ -192,6 +196,7 @@ gptoss_status forward_logits(const gptoss_model *model, workspace *space,
                              const forward_options *options, size_t rows, gptoss_error *error)
 {
     late_logits late = {model, space, rows};
+    space->lap = clock_now();
     parallel_run_on(options->threads, options->processors, run_late, &late);
     return check_alarms(model, space, error);
 }

@@ -21,6 +21,7 @@ static void project(const pass *p, const layer_weights *layer, const attention_s
                          {&p->rounded->k, layer->k_bias, k},
                          {&p->rounded->v, layer->v_bias, v}};
         op_quantise(p->self, w->normed, p->rows, c->hidden, 1, w->prepared);
+        pass_lap(p, GPTOSS_OPERATION_QUANTISE);
         op_q8_linear_maps(p->self, maps, 3, w->prepared, p->rows, stride);
     } else {
         linear_map maps[] = {{&layer->q, layer->q_bias, q},
@@ -37,6 +38,7 @@ static void project(const pass *p, const layer_weights *layer, const attention_s
     pass_settle(p, GPTOSS_STAGE_Q_ROTARY, q, stride);
     pass_settle(p, GPTOSS_STAGE_K_ROTARY, k, stride);
     op_store_kv(p->self, shape, w->views, w->positions, k, v, stride, p->rows);
+    pass_lap(p, GPTOSS_OPERATION_ROTARY);
 }
 
 void layer_attention(const pass *p, const layer_weights *layer, bool sliding)
@@ -61,6 +63,7 @@ void layer_attention(const pass *p, const layer_weights *layer, bool sliding)
     if (p->rounded != NULL) {
         q8_map map = {&p->rounded->out, layer->out_bias, w->block_out};
         op_quantise(p->self, w->attended, p->rows, q_dim, 1, w->prepared);
+        pass_lap(p, GPTOSS_OPERATION_QUANTISE);
         op_q8_linear_maps(p->self, &map, 1, w->prepared, p->rows, c->hidden);
     } else {
         op_linear(p->self, &layer->out, layer->out_bias, w->attended, p->rows, w->block_out,
@@ -112,6 +115,7 @@ static void grouped_linear(const pass *p, const matrix_stack *stack, number_form
         fixed_rows rows = {w->prepared, by_source ? route->source : NULL, digits_of(p->precision)};
         op_quantise(p->self, x, by_source ? p->rows : p->rows * route->top, columns, rows.digits,
                     w->prepared);
+        pass_lap(p, GPTOSS_OPERATION_QUANTISE);
         op_fixed_grouped_linear(p->self, route, stack, bias_format, bias, rows, y, p->scratch);
         return;
     }

@@ -23,11 +23,15 @@ typedef struct pass {
 } pass;
 
 /*
- * Ends a stage whose pieces lie `stride` floats apart at `data`: rounds it to bfloat16 when `torch`
- * says so, then shows it to the tap, which may overwrite it. The whole team calls it, and returns
- * when the values are final. In float32 and without a tap it costs nothing.
+ * Ends a stage whose pieces lie `stride` floats apart at `data`, and the operation that made it:
+ * rounds it to bfloat16 when `torch` says so, then shows it to the tap, which may overwrite it. The
+ * whole team calls it, and returns when the values are final. In float32 and without a tap it costs
+ * a look at the clock.
  */
 void pass_settle(const pass *p, gptoss_stage stage, float *data, size_t stride);
+
+/* Ends an operation behind which no stage ends: what passed since the last one was its time. */
+void pass_lap(const pass *p, gptoss_operation operation);
 
 /* Ends GPTOSS_STAGE_EXPERTS, the ids of the routing. */
 void pass_settle_experts(const pass *p);

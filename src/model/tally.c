@@ -1,13 +1,28 @@
 #include "model/tally.h"
 
+#include "base/clock.h"
 #include "model/forward.h"
 #include "model/sketch.h"
 
-/* A matrix that multiplies `rows` rows. */
-static void add_product(const matrix *factor, size_t rows, uint64_t *bytes, uint64_t *flops)
+void tally_time(gptoss_statistics *total, gptoss_operation operation, uint64_t *lap)
 {
-    *bytes += matrix_bytes(factor);
-    *flops += 2 * (uint64_t)rows * factor->rows * factor->columns;
+    uint64_t now = clock_now();
+    total->work[operation].nanoseconds += now - *lap;
+    *lap = now;
+}
+
+/* A matrix that multiplies `rows` rows. */
+static void add_product(const matrix *factor, size_t rows, gptoss_work *of)
+{
+    of->bytes += matrix_bytes(factor);
+    of->flops += 2 * (uint64_t)rows * factor->rows * factor->columns;
+}
+
+static void add_experts(const matrix *one, number_format bias_format, size_t read,
+                        const routing *route, gptoss_work *of)
+{
+    of->bytes += read * (matrix_bytes(one) + number_bytes(bias_format, one->rows));
+    of->flops += 2 * (uint64_t)route->rows * route->top * one->rows * one->columns;
 }
 
 static void tally_experts(gptoss_statistics *total, const layer_weights *layer,
@@ -16,40 +31,39 @@ static void tally_experts(gptoss_statistics *total, const layer_weights *layer,
     uint64_t read = 0;
     for (size_t expert = 0; expert < route->experts; expert++)
         read += route->start[expert + 1] > route->start[expert] ? 1 : 0;
-    const matrix *up = &layer->gate_up.first;
-    const matrix *down = &layer->down.first;
-    uint64_t bytes = matrix_bytes(up) + number_bytes(layer->gate_up_bias_format, up->rows) +
-                     matrix_bytes(down) + number_bytes(layer->down_bias_format, down->rows);
     total->experts += read;
-    total->bytes_experts += read * bytes;
-    total->flops_experts += 2 * (uint64_t)route->rows * route->top *
-                            (up->rows * up->columns + down->rows * down->columns);
+    add_experts(&layer->gate_up.first, layer->gate_up_bias_format, read, route,
+                &total->work[GPTOSS_OPERATION_GATE_UP]);
+    add_experts(&layer->down.first, layer->down_bias_format, read, route,
+                &total->work[GPTOSS_OPERATION_DOWN]);
 }
 
-static uint64_t rounded_bytes(const rounded_layer *rounded)
+/* A matrix of the attention with its bias, taken in 8 bits if there is such a copy. */
+static void add_projection(const matrix *factor, const float *bias, const q8_matrix *rounded,
+                           size_t rows, gptoss_work *of)
 {
-    enum { PARTS = 4 };
-    const q8_matrix *dense[PARTS] = {&rounded->q, &rounded->k, &rounded->v, &rounded->out};
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < PARTS; i++)
-        bytes += q8_bytes(dense[i]->rows, dense[i]->columns);
-    return bytes;
+    uint64_t bytes = of->bytes;
+    add_product(factor, rows, of);
+    if (rounded != NULL)
+        of->bytes = bytes + q8_bytes(rounded->rows, rounded->columns);
+    if (bias != NULL)
+        of->bytes += factor->rows * sizeof *bias;
 }
 
 void tally_layer(gptoss_statistics *total, const gptoss_config *config, const layer_weights *layer,
                  const rounded_layer *rounded, const routing *route)
 {
-    uint64_t bytes_dense = total->bytes_dense;
-    enum { PARTS = 5 };
-    const matrix *dense[PARTS] = {&layer->q, &layer->k, &layer->v, &layer->out, &layer->router};
-    for (size_t i = 0; i < PARTS; i++)
-        add_product(dense[i], route->rows, &total->bytes_dense, &total->flops_dense);
-    if (rounded != NULL)
-        total->bytes_dense = bytes_dense + matrix_bytes(&layer->router) + rounded_bytes(rounded);
-    uint64_t floats = 2 * (uint64_t)config->hidden + config->heads + config->experts;
-    if (layer->q_bias != NULL)
-        floats += layer->q.rows + layer->k.rows + layer->v.rows + layer->out.rows;
-    total->bytes_dense += floats * sizeof(float); /* norms, sinks, biases: decoded copies */
+    gptoss_work *work = total->work;
+    gptoss_work *qkv = &work[GPTOSS_OPERATION_QKV];
+    size_t rows = route->rows;
+    add_projection(&layer->q, layer->q_bias, rounded == NULL ? NULL : &rounded->q, rows, qkv);
+    add_projection(&layer->k, layer->k_bias, rounded == NULL ? NULL : &rounded->k, rows, qkv);
+    add_projection(&layer->v, layer->v_bias, rounded == NULL ? NULL : &rounded->v, rows, qkv);
+    add_projection(&layer->out, layer->out_bias, rounded == NULL ? NULL : &rounded->out, rows,
+                   &work[GPTOSS_OPERATION_ATTENTION_OUT]);
+    add_projection(&layer->router, layer->router_bias, NULL, rows, &work[GPTOSS_OPERATION_ROUTER]);
+    qkv->bytes += config->heads * sizeof *layer->sinks;
+    work[GPTOSS_OPERATION_NORM].bytes += 2 * (uint64_t)config->hidden * sizeof(float);
     tally_experts(total, layer, route);
 }
 
@@ -63,6 +77,7 @@ static uint64_t visible(const gptoss_config *config, bool sliding, uint32_t posi
 void tally_rows(gptoss_statistics *total, const gptoss_config *config, const weights *bound,
                 const forward_row *rows, size_t count)
 {
+    gptoss_work *work = total->work;
     uint64_t layers[2] = {0}; /* full and sliding */
     uint64_t seen[2] = {0};   /* by all rows */
     for (uint32_t layer = 0; layer < config->layers; layer++)
@@ -74,28 +89,29 @@ void tally_rows(gptoss_statistics *total, const gptoss_config *config, const wei
         for (int sliding = 0; sliding < 2; sliding++) {
             uint64_t keys = visible(config, sliding != 0, rows[row].position);
             seen[sliding] += keys;
-            total->bytes_cache += bytes * layers[sliding] * (first ? keys : 1);
+            work[GPTOSS_OPERATION_ATTENTION].bytes += bytes * layers[sliding] * (first ? keys : 1);
         }
     }
     uint64_t per_key = 4 * (uint64_t)config->heads * config->head_dim;
-    total->flops_attention += per_key * (layers[0] * seen[0] + layers[1] * seen[1]);
-    total->bytes_dense += count * number_bytes(bound->embedding.format, config->hidden);
-    total->bytes_dense += config->hidden * sizeof(float);
+    work[GPTOSS_OPERATION_ATTENTION].flops += per_key * (layers[0] * seen[0] + layers[1] * seen[1]);
+    work[GPTOSS_OPERATION_EMBEDDING].bytes +=
+        count * number_bytes(bound->embedding.format, config->hidden);
+    work[GPTOSS_OPERATION_NORM].bytes += config->hidden * sizeof(float);
     total->passes++;
     total->rows += count;
 }
 
 void tally_unembedding(gptoss_statistics *total, const matrix *unembedding, size_t rows)
 {
-    add_product(unembedding, rows, &total->bytes_unembedding, &total->flops_unembedding);
+    add_product(unembedding, rows, &total->work[GPTOSS_OPERATION_UNEMBEDDING]);
     total->logit_rows += rows;
 }
 
 void tally_search(gptoss_statistics *total, const matrix *unembedding, const row_reads *read)
 {
+    gptoss_work *work = &total->work[GPTOSS_OPERATION_UNEMBEDDING];
     uint64_t rows = read->high + read->low + read->exact;
-    total->bytes_unembedding +=
-        (read->high + read->low) * model_sketch_first_bytes(1, unembedding->columns) +
-        read->exact * (matrix_bytes(unembedding) / unembedding->rows);
-    total->flops_unembedding += 2 * rows * unembedding->columns;
+    work->bytes += (read->high + read->low) * model_sketch_first_bytes(1, unembedding->columns) +
+                   read->exact * (matrix_bytes(unembedding) / unembedding->rows);
+    work->flops += 2 * rows * unembedding->columns;
 }

@@ -10,6 +10,9 @@
 
 struct forward_row;
 
+/* The time since *lap, which becomes now, as that of an operation. Thread 0 calls it. */
+void tally_time(gptoss_statistics *total, gptoss_operation operation, uint64_t *lap);
+
 /* The weights of one layer, those that were taken in 8 bits if any, and the routing that has just
  * used them. Thread 0 calls it. */
 void tally_layer(gptoss_statistics *total, const gptoss_config *config, const layer_weights *layer,

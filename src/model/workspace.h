@@ -39,6 +39,7 @@ typedef struct workspace {
     routing route;
     op_alarm *alarms;             /* [2 * layers + 2] one per place where numbers are checked */
     gptoss_statistics statistics; /* of all passes so far */
+    uint64_t lap;                 /* when the present pass's last operation ended; thread 0's */
     void *memory;
     size_t bytes; /* reserved */
 } workspace;

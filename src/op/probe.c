@@ -3,8 +3,8 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "kernel/kernel.h"
 #include "op/parallel.h"
 
@@ -21,9 +21,7 @@ typedef struct probe {
 
 static double now(void)
 {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+    return 1e-9 * (double)clock_now();
 }
 
 /* Runs a piece of work on the whole team again and again. Returns the units of the fastest run per

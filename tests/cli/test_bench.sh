@@ -9,16 +9,25 @@ tiny=20b,layers=1,vocab=512,experts=4
 run bench -m "$austen" -p 16,40 -n 4 -d 0,300 -t 1 -r 2 --precision f32
 expect_status 0
 expect_err
-expect_line out '^\| model +\| +size \| +params \| precision \| threads \| +test \| +t/s \| ms/token \| +GB/s \|  of read \|  GFLOP/s \|   of FMA \|$'
+expect_line out '^\| model +\| +size \| +params \| precision \| threads \| +test \| +t/s \| ms/token \| +GB/s \|  of read \|  GFLOP/s \|   of FMA \|    other \|$'
 expect_line out '^\| -+ \| -+: \|'
 number='[0-9]+\.[0-9]+'
 for test in pp16 pp40 tg4 'pp16 @ d300' 'pp40 @ d300' 'tg4 @ d300'; do
-    expect_line out "^\\| austen \\| +8\\.8 MiB \\| +9\\.21 M \\| +f32 \\| +1 \\| +$test \\| +$number ± $number \\| +$number \\| +$number \\| +$number% \\| +$number \\| +$number% \\|\$"
+    expect_line out "^\\| austen \\| +8\\.8 MiB \\| +9\\.21 M \\| +f32 \\| +1 \\| +$test \\| +$number ± $number \\| +$number \\| +$number \\| +$number% \\| +$number \\| +$number% \\| +$number% \\|\$"
 done
 expect "all rows have as many columns" \
     test "$(grep '^|' out | tr -dc '|\n' | sort -u | wc -l)" == 1
 expect "two lines of heading and a line for each test" test "$(grep -c '^|' out)" == 8
 expect_line out "^opened in $number s, prepared in $number s; first token of a 32-token prompt $number s after the start; peak memory .* [MG]iB\$"
+
+# ---- where the time goes -----------------------------------------------------------------------
+run bench -m "$austen" -p 8 -n 2 -t 1 -r 1 --profile
+expect_status 0
+expect_line out '^\| pp8 +\| ms/token \|  of time \| MB/token \|     GB/s \|  of read \|  GFLOP/s \|   of FMA \|$'
+expect_line out '^\| tg2 +\| ms/token '
+for operation in embedding qkv attention gate_up unembedding outside; do
+    expect_line out "^\\| $operation +\\|( +$number%? \\|){7}\$"
+done
 
 # ---- JSON, with what was counted ---------------------------------------------------------------
 run bench -m "$austen" -p 0 -n 5 -t 1 -r 4 --precision f32 --pack off --sketch off -o json
@@ -32,6 +41,12 @@ expect_json out 1 0 n_threads
 expect_json out f32 0 precision
 bytes=$(json out 0 bytes_dense_per_token)+$(json out 0 bytes_experts_per_token)+$(json out 0 bytes_unembedding_per_token)
 cp out bench.json
+expect "the operations take the time of the test" awk "BEGIN {
+    $(for i in {0..15}; do echo "sum += $(json out 0 operations $i ns_per_token);"; done)
+    exit !((sum / (1e6 * $(json out 0 ms_per_token)) - 1) ^ 2 < 1e-12) }"
+expect_json out embedding 0 operations 0 operation
+expect_json out unembedding 0 operations 14 operation
+expect_json out outside 0 operations 15 operation
 run inspect -m "$austen" --json
 # vectors that inspect counts with two bytes are read as float copies
 expect "bytes of weights for a token are those that inspect tells" \

@@ -1,6 +1,7 @@
 /* What an executor counts of its passes, against what a person would count. */
 #include <string.h>
 
+#include "base/clock.h"
 #include "check.h"
 #include "gptoss.h"
 
@@ -43,12 +44,52 @@ static gptoss_statistics pass(const gptoss_row *rows, size_t count)
     uint64_t *from = (uint64_t *)(void *)&before;
     uint64_t *to = (uint64_t *)(void *)&after;
     gptoss_executor_statistics(executor, &before);
+    uint64_t start = clock_now();
     CHECK(gptoss_executor_forward(executor, rows, count, NULL, NULL) == GPTOSS_OK, "forward");
     gptoss_executor_statistics(executor, &after);
     for (size_t i = 0; i < sizeof after / sizeof *to; i++)
         to[i] -= from[i];
     CHECK(after.passes == 1 && after.rows == count, "one pass of %zu rows", count);
+    uint64_t spent = 0;
+    for (int i = 0; i < GPTOSS_OPERATION_COUNT; i++) {
+        const gptoss_work *work = &after.work[i];
+        spent += work->nanoseconds;
+        CHECK(work->flops == 0 || gptoss_operation_multiplies((gptoss_operation)i),
+              "%s has no products", gptoss_operation_name((gptoss_operation)i));
+    }
+    CHECK(spent > 0 && spent <= clock_now() - start, "the operations' time within the pass's");
     return after;
+}
+
+/* Groups of operations. */
+static uint64_t dense_bytes(const gptoss_statistics *used)
+{
+    static const gptoss_operation of[] = {GPTOSS_OPERATION_EMBEDDING, GPTOSS_OPERATION_NORM,
+                                          GPTOSS_OPERATION_QKV, GPTOSS_OPERATION_ATTENTION_OUT,
+                                          GPTOSS_OPERATION_ROUTER};
+    uint64_t sum = 0;
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++)
+        sum += used->work[of[i]].bytes;
+    return sum;
+}
+
+static uint64_t dense_flops(const gptoss_statistics *used)
+{
+    return used->work[GPTOSS_OPERATION_QKV].flops +
+           used->work[GPTOSS_OPERATION_ATTENTION_OUT].flops +
+           used->work[GPTOSS_OPERATION_ROUTER].flops;
+}
+
+static gptoss_work experts_of(const gptoss_statistics *used)
+{
+    const gptoss_work *up = &used->work[GPTOSS_OPERATION_GATE_UP];
+    const gptoss_work *down = &used->work[GPTOSS_OPERATION_DOWN];
+    return (gptoss_work){0, up->bytes + down->bytes, up->flops + down->flops};
+}
+
+static uint64_t cache_bytes(const gptoss_statistics *used)
+{
+    return used->work[GPTOSS_OPERATION_ATTENTION].bytes;
 }
 
 /* Which experts a pass chose. */
@@ -88,19 +129,22 @@ static void check_decode(const char *layout)
     for (uint32_t position = 0; position < 20; position++) {
         gptoss_row row = {sequence, position, position * 7, true};
         gptoss_statistics used = pass(&row, 1);
-        CHECK(used.bytes_dense + used.bytes_experts + used.bytes_unembedding ==
+        CHECK(dense_bytes(&used) + experts_of(&used).bytes +
+                      used.work[GPTOSS_OPERATION_UNEMBEDDING].bytes ==
                   info.bytes_per_token + 2 * vectors(),
               "%s: bytes of position %u", layout, position);
         CHECK(used.experts == LAYERS * CHOSEN && used.logit_rows == 1, "%s", layout);
         uint64_t window = position + 1 < WINDOW ? position + 1 : WINDOW;
         uint64_t keys = 2 * window + position + 1;
-        CHECK(used.bytes_cache % (keys * 2 * KVD) == 0 && used.bytes_cache > 0,
+        CHECK(cache_bytes(&used) % (keys * 2 * KVD) == 0 && cache_bytes(&used) > 0,
               "%s: keys of position %u", layout, position);
-        CHECK(used.bytes_cache / (keys * 2 * KVD) <= 4, "%s: no more than floats", layout);
-        CHECK(used.flops_attention == 4 * HEADS * DIM * keys, "%s: position %u", layout, position);
-        CHECK(used.flops_dense == 2 * LAYERS * HIDDEN * (2 * Q + 2 * KVD + EXPERTS), "%s", layout);
-        CHECK(used.flops_experts == 2 * LAYERS * CHOSEN * 3 * HIDDEN * INTER, "%s", layout);
-        CHECK(used.flops_unembedding == 2 * VOCAB * HIDDEN, "%s", layout);
+        CHECK(cache_bytes(&used) / (keys * 2 * KVD) <= 4, "%s: no more than floats", layout);
+        CHECK(used.work[GPTOSS_OPERATION_ATTENTION].flops == 4 * HEADS * DIM * keys,
+              "%s: position %u", layout, position);
+        CHECK(dense_flops(&used) == 2 * LAYERS * HIDDEN * (2 * Q + 2 * KVD + EXPERTS), "%s",
+              layout);
+        CHECK(experts_of(&used).flops == 2 * LAYERS * CHOSEN * 3 * HIDDEN * INTER, "%s", layout);
+        CHECK(used.work[GPTOSS_OPERATION_UNEMBEDDING].flops == 2 * VOCAB * HIDDEN, "%s", layout);
     }
     gptoss_sequence_close(sequence);
     close_model();
@@ -116,21 +160,26 @@ static void check_batch(void)
     gptoss_sequence *second = open_sequence();
     gptoss_row one = {first, 0, 3, false};
     gptoss_statistics single = pass(&one, 1);
-    CHECK(single.bytes_unembedding == 0 && single.flops_unembedding == 0, "no logits wanted");
+    CHECK(single.work[GPTOSS_OPERATION_UNEMBEDDING].bytes == 0 &&
+              single.work[GPTOSS_OPERATION_UNEMBEDDING].flops == 0,
+          "no logits wanted");
     gptoss_executor_tap(executor, note_experts, &noted);
     for (uint32_t i = 0; i < 40; i++) /* 20 rows of each, in turn */
         rows[i] = (gptoss_row){i % 2 == 0 ? first : second, i / 2 + (i % 2 == 0), i, i == 39};
     gptoss_statistics many = pass(rows, 40);
-    CHECK(many.bytes_dense == single.bytes_dense + 39 * 2 * HIDDEN, "dense weights once");
+    CHECK(dense_bytes(&many) == dense_bytes(&single) + 39 * 2 * HIDDEN, "dense weights once");
     CHECK(many.experts == count_chosen(&noted), "%llu experts", (unsigned long long)many.experts);
-    CHECK(many.bytes_experts == single.bytes_experts / single.experts * many.experts, "each once");
-    CHECK(many.flops_experts == 40 * single.flops_experts, "for each row");
-    CHECK(many.flops_dense == 40 * single.flops_dense, "for each row");
+    CHECK(experts_of(&many).bytes == experts_of(&single).bytes / single.experts * many.experts,
+          "each once");
+    CHECK(experts_of(&many).flops == 40 * experts_of(&single).flops, "for each row");
+    CHECK(dense_flops(&many) == 40 * dense_flops(&single), "for each row");
     /* 21 positions of one sequence and 20 of the other, in three layers: the window is no wider
      * than the chunk before it, so that all of them are looked at */
-    uint64_t key = single.bytes_cache / LAYERS;
-    CHECK(many.bytes_cache == key * LAYERS * (21 + 20), "each key once");
-    CHECK(many.logit_rows == 1 && many.bytes_unembedding == 2ULL * VOCAB * HIDDEN, "one row's");
+    uint64_t key = cache_bytes(&single) / LAYERS;
+    CHECK(cache_bytes(&many) == key * LAYERS * (21 + 20), "each key once");
+    CHECK(many.logit_rows == 1 &&
+              many.work[GPTOSS_OPERATION_UNEMBEDDING].bytes == 2ULL * VOCAB * HIDDEN,
+          "one row's");
     gptoss_sequence_close(first);
     gptoss_sequence_close(second);
     close_model();

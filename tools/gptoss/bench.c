@@ -22,7 +22,8 @@ typedef struct bench {
     gptoss_probe_result probed; /* the last one, */
     bool fresh;                 /* which is as good as a new one */
     char label[2 * BENCH_NAME]; /* of the progress */
-    size_t rows;                /* printed */
+    bench_result *results;      /* [count] printed */
+    size_t count;
 } bench;
 
 /* ---- the parts of a test --------------------------------------------------------------------- */
@@ -186,9 +187,13 @@ static int run_one(bench *b, const bench_test *test)
         console_resize(NULL, (size_t)b->run.given->repetitions, sizeof *result.samples);
     gptoss_status status = measure(b, &result, &error);
     note_peak(b);
-    if (result.count > 0)
-        b->format->row(&b->run, &result, b->rows++);
-    free(result.samples);
+    if (result.count > 0) {
+        b->results = console_resize(b->results, b->count + 1, sizeof *b->results);
+        b->results[b->count] = result;
+        b->format->row(&b->run, &result, b->count++);
+    } else {
+        free(result.samples);
+    }
     return status == GPTOSS_OK ? EXIT_GOOD : console_error(&error);
 }
 
@@ -390,8 +395,11 @@ int run_bench(const options *given)
         bench_describe(&b.run);
         status = run_all(&b);
         if (status != EXIT_USAGE)
-            b.format->end(&b.run, b.rows);
+            b.format->end(&b.run, b.results, b.count);
     }
+    for (size_t i = 0; i < b.count; i++)
+        free(b.results[i].samples);
+    free(b.results);
     free(b.tokens);
     session_close(&b.opened);
     return status;

@@ -48,9 +48,21 @@ typedef struct bench_figures {
     double read_share;
     double peak_speed; /* what it could have multiplied and added */
     double peak_share;
+    double other_share; /* of the time, outside matrix products and attention */
 } bench_figures;
 
 bench_figures bench_figures_of(const bench_result *result);
+
+/* Where the time went: an operation of the passes, or what lies between them. */
+typedef struct bench_part {
+    const char *name;
+    gptoss_work work; /* of all repetitions together */
+} bench_part;
+
+#define BENCH_PARTS (GPTOSS_OPERATION_COUNT + 1)
+
+/* The parts in the order of a pass; the last is what lies between the passes. */
+void bench_parts(const bench_result *result, bench_part parts[BENCH_PARTS]);
 
 /* What all tests of a run share. */
 typedef struct bench_run {
@@ -73,7 +85,7 @@ typedef struct bench_format {
     const char *name;
     void (*start)(const bench_run *run);
     void (*row)(const bench_run *run, const bench_result *result, size_t index);
-    void (*end)(const bench_run *run, size_t rows);
+    void (*end)(const bench_run *run, const bench_result *results, size_t count);
 } bench_format;
 
 extern const bench_format bench_markdown, bench_csv, bench_json, bench_jsonl;

@@ -22,7 +22,9 @@ bench_figures bench_figures_of(const bench_result *result)
 {
     bench_figures out = {.seconds = 0.0};
     double tokens = bench_test_tokens(&result->test);
-    const gptoss_statistics *used = &result->used;
+    double bytes = 0.0;
+    double flops = 0.0;
+    uint64_t multiplying = 0;
     double *samples = console_resize(NULL, result->count, sizeof *samples);
     for (size_t i = 0; i < result->count; i++) {
         samples[i] = (double)result->samples[i];
@@ -35,10 +37,12 @@ bench_figures bench_figures_of(const bench_result *result)
     free(samples);
 
     double all = tokens * (double)result->count;
-    double bytes = (double)(used->bytes_dense + used->bytes_experts + used->bytes_unembedding +
-                            used->bytes_cache);
-    double flops = (double)(used->flops_dense + used->flops_experts + used->flops_attention +
-                            used->flops_unembedding);
+    for (int i = 0; i < GPTOSS_OPERATION_COUNT; i++) {
+        const gptoss_work *work = &result->used.work[i];
+        multiplying += gptoss_operation_multiplies((gptoss_operation)i) ? work->nanoseconds : 0;
+        bytes += (double)work->bytes;
+        flops += (double)work->flops;
+    }
     out.ms_per_token = 1e3 * out.seconds / all;
     out.bytes_per_token = bytes / all;
     out.bytes_per_second = bytes / out.seconds;
@@ -48,7 +52,21 @@ bench_figures bench_figures_of(const bench_result *result)
     out.peak_speed = (result->before.flops_per_second + result->after.flops_per_second) / 2;
     out.read_share = out.bytes_per_second / out.read_speed;
     out.peak_share = out.flops_per_second / out.peak_speed;
+    out.other_share = 1.0 - 1e-9 * (double)multiplying / out.seconds;
     return out;
+}
+
+void bench_parts(const bench_result *result, bench_part parts[BENCH_PARTS])
+{
+    uint64_t outside = 0;
+    for (size_t i = 0; i < result->count; i++)
+        outside += result->samples[i];
+    for (int i = 0; i < GPTOSS_OPERATION_COUNT; i++) {
+        gptoss_work work = result->used.work[i];
+        parts[i] = (bench_part){gptoss_operation_name((gptoss_operation)i), work};
+        outside -= work.nanoseconds;
+    }
+    parts[GPTOSS_OPERATION_COUNT] = (bench_part){"outside", {outside, 0, 0}};
 }
 
 /* ---- the model and the machine --------------------------------------------------------------- */

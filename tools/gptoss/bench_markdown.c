@@ -21,7 +21,8 @@ static void print_rule(int width, bool right)
 
 static void start(const bench_run *run)
 {
-    static const char *const figures[] = {"ms/token", "GB/s", "of read", "GFLOP/s", "of FMA"};
+    static const char *const figures[] = {"ms/token", "GB/s",   "of read",
+                                          "GFLOP/s",  "of FMA", "other"};
     enum { FIGURES = sizeof figures / sizeof *figures };
     int name = name_width(run);
     printf("| %-*s | %*s | %*s | %*s | %*s | %*s | %*s |", name, "model", SIZE, "size", PARAMETERS,
@@ -53,17 +54,51 @@ static void row(const bench_run *run, const bench_result *result, size_t index)
            gptoss_precision_name(result->test.precision), THREADS, result->test.threads, TEST,
            bench_test_name(&result->test, test));
     /* the sign between takes two bytes and one column */
-    printf(" %*s | %*.2f | %*.2f | %*.1f%% | %*.1f | %*.1f%% |\n", SPEED + 1, speed, FIGURE,
-           figures.ms_per_token, FIGURE, figures.bytes_per_second * 1e-9, FIGURE - 1,
+    printf(" %*s | %*.2f | %*.2f | %*.1f%% | %*.1f | %*.1f%% | %*.1f%% |\n", SPEED + 1, speed,
+           FIGURE, figures.ms_per_token, FIGURE, figures.bytes_per_second * 1e-9, FIGURE - 1,
            100.0 * figures.read_share, FIGURE, figures.flops_per_second * 1e-9, FIGURE - 1,
-           100.0 * figures.peak_share);
+           100.0 * figures.peak_share, FIGURE - 1, 100.0 * figures.other_share);
     console_stream("", 0);
 }
 
-static void end(const bench_run *run, size_t rows)
+/* Where the time of a test went, beside what the machine could do meanwhile. */
+static void print_profile(const bench_result *result)
+{
+    static const char *const heads[] = {"ms/token", "of time", "MB/token", "GB/s",
+                                        "of read",  "GFLOP/s", "of FMA"};
+    enum { HEADS = sizeof heads / sizeof *heads };
+    bench_part parts[BENCH_PARTS];
+    char test[BENCH_NAME];
+    bench_figures figures = bench_figures_of(result);
+    double tokens = bench_test_tokens(&result->test) * (double)result->count;
+    bench_parts(result, parts);
+    printf("\n| %-*s |", TEST, bench_test_name(&result->test, test));
+    for (size_t i = 0; i < HEADS; i++)
+        printf(" %*s |", FIGURE, heads[i]);
+    printf("\n|");
+    print_rule(TEST, false);
+    for (size_t i = 0; i < HEADS; i++)
+        print_rule(FIGURE, true);
+    for (size_t i = 0; i < BENCH_PARTS; i++) {
+        const gptoss_work *work = &parts[i].work;
+        double seconds = 1e-9 * (double)work->nanoseconds;
+        double read = seconds > 0.0 ? (double)work->bytes / seconds : 0.0;
+        double computed = seconds > 0.0 ? (double)work->flops / seconds : 0.0;
+        printf("\n| %-*s | %*.3f | %*.1f%% | %*.2f | %*.2f | %*.1f%% | %*.1f | %*.1f%% |", TEST,
+               parts[i].name, FIGURE, 1e3 * seconds / tokens, FIGURE - 1,
+               100.0 * seconds / figures.seconds, FIGURE, 1e-6 * (double)work->bytes / tokens,
+               FIGURE, 1e-9 * read, FIGURE - 1, 100.0 * read / figures.read_speed, FIGURE,
+               1e-9 * computed, FIGURE - 1, 100.0 * computed / figures.peak_speed);
+    }
+    printf("\n");
+}
+
+static void end(const bench_run *run, const bench_result *results, size_t count)
 {
     char peak[CONSOLE_NUMBER];
-    if (rows == 0)
+    for (size_t i = 0; i < count && run->given->profile; i++)
+        print_profile(&results[i]);
+    if (count == 0)
         return;
     bool made = run->given->synthetic != NULL;
     printf("\n%s in %.3f s, prepared in %.3f s; first token of a %d-token prompt %.3f s after the "

@@ -64,18 +64,31 @@ static void add_setting(fields *of, const bench_run *run, const bench_result *re
     add_text(of, "test_time", of->time);
 }
 
+static gptoss_work sum_of(const gptoss_work *a, const gptoss_work *b)
+{
+    return (gptoss_work){a->nanoseconds + b->nanoseconds, a->bytes + b->bytes, a->flops + b->flops};
+}
+
 static void add_usage(fields *of, const bench_result *result)
 {
     double tokens = bench_test_tokens(&result->test) * (double)result->count;
-    const gptoss_statistics *used = &result->used;
-    add_real(of, "bytes_dense_per_token", (double)used->bytes_dense / tokens);
-    add_real(of, "bytes_experts_per_token", (double)used->bytes_experts / tokens);
-    add_real(of, "bytes_unembedding_per_token", (double)used->bytes_unembedding / tokens);
-    add_real(of, "bytes_cache_per_token", (double)used->bytes_cache / tokens);
-    add_real(of, "flops_dense_per_token", (double)used->flops_dense / tokens);
-    add_real(of, "flops_experts_per_token", (double)used->flops_experts / tokens);
-    add_real(of, "flops_attention_per_token", (double)used->flops_attention / tokens);
-    add_real(of, "flops_unembedding_per_token", (double)used->flops_unembedding / tokens);
+    const gptoss_work *work = result->used.work;
+    const gptoss_work *attention = &work[GPTOSS_OPERATION_ATTENTION];
+    const gptoss_work *unembedding = &work[GPTOSS_OPERATION_UNEMBEDDING];
+    gptoss_work experts = sum_of(&work[GPTOSS_OPERATION_GATE_UP], &work[GPTOSS_OPERATION_DOWN]);
+    gptoss_work dense = {0, 0, 0}; /* all others */
+    for (int i = 0; i < GPTOSS_OPERATION_COUNT; i++)
+        dense = sum_of(&dense, &work[i]);
+    dense.bytes -= experts.bytes + attention->bytes + unembedding->bytes;
+    dense.flops -= experts.flops + attention->flops + unembedding->flops;
+    add_real(of, "bytes_dense_per_token", (double)dense.bytes / tokens);
+    add_real(of, "bytes_experts_per_token", (double)experts.bytes / tokens);
+    add_real(of, "bytes_unembedding_per_token", (double)unembedding->bytes / tokens);
+    add_real(of, "bytes_cache_per_token", (double)attention->bytes / tokens);
+    add_real(of, "flops_dense_per_token", (double)dense.flops / tokens);
+    add_real(of, "flops_experts_per_token", (double)experts.flops / tokens);
+    add_real(of, "flops_attention_per_token", (double)attention->flops / tokens);
+    add_real(of, "flops_unembedding_per_token", (double)unembedding->flops / tokens);
 }
 
 static void add_figures(fields *of, const bench_run *run, const bench_result *result)
@@ -98,6 +111,7 @@ static void add_figures(fields *of, const bench_run *run, const bench_result *re
     add_real(of, "fma_before", result->before.flops_per_second);
     add_real(of, "fma_after", result->after.flops_per_second);
     add_real(of, "fma_share", figures.peak_share);
+    add_real(of, "other_share", figures.other_share);
     add_usage(of, result);
     add_real(of, "open_seconds", run->open_seconds);
     add_real(of, "prepare_seconds", run->prepare_seconds);
@@ -117,13 +131,32 @@ static void start_nothing(const bench_run *run)
     (void)run;
 }
 
-static void end_nothing(const bench_run *run, size_t rows)
+static void end_nothing(const bench_run *run, const bench_result *results, size_t count)
 {
     (void)run;
-    (void)rows;
+    (void)results;
+    (void)count;
 }
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
+
+/* Where the time went, by operation. */
+static void print_parts(json_writer *json, const bench_result *result)
+{
+    bench_part parts[BENCH_PARTS];
+    double tokens = bench_test_tokens(&result->test) * (double)result->count;
+    bench_parts(result, parts);
+    json_put_array(json, "operations");
+    for (size_t i = 0; i < BENCH_PARTS; i++) {
+        json_put_object(json, NULL);
+        json_put_text(json, "operation", parts[i].name);
+        json_put_real(json, "ns_per_token", (double)parts[i].work.nanoseconds / tokens);
+        json_put_real(json, "bytes_per_token", (double)parts[i].work.bytes / tokens);
+        json_put_real(json, "flops_per_token", (double)parts[i].work.flops / tokens);
+        json_end_object(json);
+    }
+    json_end_array(json);
+}
 
 static void print_object(const bench_run *run, const bench_result *result)
 {
@@ -149,6 +182,7 @@ static void print_object(const bench_run *run, const bench_result *result)
         json_put_real(&json, NULL,
                       1e9 * bench_test_tokens(&result->test) / (double)result->samples[i]);
     json_end_array(&json);
+    print_parts(&json, result);
     json_end_object(&json);
 }
 
@@ -159,10 +193,11 @@ static void json_row(const bench_run *run, const bench_result *result, size_t in
     console_stream("", 0);
 }
 
-static void json_end(const bench_run *run, size_t rows)
+static void json_end(const bench_run *run, const bench_result *results, size_t count)
 {
     (void)run;
-    printf(rows == 0 ? "[]\n" : "\n]\n");
+    (void)results;
+    printf(count == 0 ? "[]\n" : "\n]\n");
 }
 
 static void jsonl_row(const bench_run *run, const bench_result *result, size_t index)

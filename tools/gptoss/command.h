@@ -66,6 +66,7 @@ typedef enum flag_id {
     FLAG_N_DEPTH,
     FLAG_REPETITIONS,
     FLAG_NO_WARMUP,
+    FLAG_PROFILE,
     FLAG_SYNTHETIC,
     FLAG_THREADS,
     FLAG_CHUNK,
@@ -135,6 +136,7 @@ typedef struct options {
     bool isolated;
     bool mlock;
     bool no_warmup;
+    bool profile;
     bool verbose;
     bool man;
     bool help;

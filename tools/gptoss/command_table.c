@@ -109,6 +109,10 @@ static const flag flag_table[] = {
      NULL, "The safetensors file to write. It appears only when it is complete."},
     {FLAG_OUTPUT, ON(BENCH), "output", NULL, 'o', GROUP_OUTPUT, VALUE_CHOICE, AT(output), 0, 0,
      "md|csv|json|jsonl", "md", "How the results are printed."},
+    {FLAG_PROFILE, ON(BENCH), "profile", NULL, 0, GROUP_OUTPUT, VALUE_NONE, AT(profile), 0, 0, NULL,
+     NULL,
+     "Below the table of --output md, print where each test's time went, operation by operation. "
+     "json and jsonl always tell."},
     {FLAG_STAGES, ON(DUMP), "stages", NULL, 0, GROUP_OUTPUT, VALUE_TEXT, AT(stages), 0, 0, "LIST",
      "embedding,residual,logits", "The stages to write, such as q,k,router; all writes every one."},
     {FLAG_LAYERS, ON(DUMP), "layers", NULL, 0, GROUP_OUTPUT, VALUE_TEXT, AT(layers), 0, 0, "RANGE",
@@ -279,7 +283,8 @@ const command command_table[COMMAND_COUNT] = {
      "forward pass, over the time; of read is that as a share of what the machine could read from "
      "memory just before and after the test, on as many threads. GFLOP/s are operations of matrix "
      "products and attention; of FMA is that as a share of what fused multiply-adds in float32 "
-     "gave around the test (kernels that multiply integers can exceed it). With --output csv, json "
+     "gave around the test (kernels that multiply integers can exceed it); other is the share of "
+     "the time that went neither into matrix products nor into attention. With --output csv, json "
      "or jsonl the fields have llama-bench's names where the same is meant, besides others.\n"
      "\n"
      "Below the table: the time to open the model, the time from the start of the program to the "
