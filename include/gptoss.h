@@ -140,15 +140,18 @@ GPTOSS_API bool gptoss_config_published(const char *name, gptoss_config *out);
 
 /*
  * Makes a model of that configuration with random MXFP4 experts and BF16 matrices: activations of
- * unit scale, balanced routing, no two experts alike; the same seed gives the same weights. They
+ * unit scale, balanced routing, no two experts alike; the same seed gives the same weights. Their
+ * logits have no clear winner, the worst case of a search for the best; `with_winners` makes that
+ * of the token with the next id stand some 8 standard deviations above the mean (for a hidden size
+ * as published), as the best does in trained models. They
  * are made on `threads` threads (0: the physical cores) and live in memory, which is refused
  * beforehand when there is too little (GPTOSS_MEMORY). `progress` may be NULL. Good for measuring
  * speed without a checkpoint; what it says makes no sense.
  */
 GPTOSS_API gptoss_status gptoss_model_open_synthetic(const gptoss_config *config, uint64_t seed,
-                                                     uint32_t threads, gptoss_progress_fn progress,
-                                                     void *user, gptoss_model **out,
-                                                     gptoss_error *error);
+                                                     bool with_winners, uint32_t threads,
+                                                     gptoss_progress_fn progress, void *user,
+                                                     gptoss_model **out, gptoss_error *error);
 
 GPTOSS_API const gptoss_config *gptoss_model_config(const gptoss_model *model);
 

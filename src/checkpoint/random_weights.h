@@ -67,6 +67,30 @@ void normal_make(normal *out, double mean, double deviation, dtype type);
 /* Writes values number first .. first + count - 1 of a stream. */
 void normal_fill(const normal *table, uint64_t stream, uint64_t first, size_t count, void *out);
 
+/*
+ * Winners in an unembedding, as trained models have them: behind token t, the logit of t + 1 (of 0
+ * behind the last token) stands RANDOM_WINNER_MARGIN standard deviations above the mean of all. For
+ * that, row t + 1 has its first columns in common with row t of the embedding, which the residual
+ * still holds at the end; its other columns are its own. Each number alone is drawn as without
+ * winners.
+ */
+#define RANDOM_WINNER_MARGIN 8.0
+
+typedef struct winners {
+    uint64_t embedding; /* stream of the embedding's values */
+    uint64_t rows;
+    uint64_t columns;
+    uint64_t common; /* columns of a row that come from the embedding; 0: no winners */
+} winners;
+
+/* A model with few columns or many layers may have a smaller margin. */
+void winners_make(winners *out, uint64_t embedding, uint64_t rows, uint64_t columns,
+                  uint32_t layers);
+
+/* As normal_fill, of an unembedding with winners. */
+void winners_fill(const winners *planted, const normal *table, uint64_t stream, uint64_t first,
+                  size_t count, void *out);
+
 /* The bits that stand for `value`, the low ones of the result. */
 uint32_t random_encode(float value, dtype type);
 

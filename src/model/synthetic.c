@@ -137,12 +137,13 @@ static gptoss_status make_weights(const synthetic_tensors *list, uint32_t thread
     return GPTOSS_OK;
 }
 
-static gptoss_status fill_model(gptoss_model *model, uint64_t seed, uint32_t threads,
-                                gptoss_progress_fn progress, void *user, gptoss_error *error)
+static gptoss_status fill_model(gptoss_model *model, uint64_t seed, bool with_winners,
+                                uint32_t threads, gptoss_progress_fn progress, void *user,
+                                gptoss_error *error)
 {
     synthetic_tensors list = {0};
     file_map memory;
-    gptoss_status status = synthetic_list(&model->config, seed, &list, error);
+    gptoss_status status = synthetic_list(&model->config, seed, with_winners, &list, error);
     if (status == GPTOSS_OK)
         status = make_weights(&list, threads, progress, user, &memory, error);
     if (status == GPTOSS_OK)
@@ -155,7 +156,8 @@ static gptoss_status fill_model(gptoss_model *model, uint64_t seed, uint32_t thr
 }
 
 gptoss_status gptoss_model_open_synthetic(const gptoss_config *config, uint64_t seed,
-                                          uint32_t threads, gptoss_progress_fn progress, void *user,
+                                          bool with_winners, uint32_t threads,
+                                          gptoss_progress_fn progress, void *user,
                                           gptoss_model **out, gptoss_error *error)
 {
     *out = NULL;
@@ -168,7 +170,7 @@ gptoss_status gptoss_model_open_synthetic(const gptoss_config *config, uint64_t 
         return fail_memory(error, "a model", sizeof *model);
     gptoss_status status = check_config(config, &model->config, error);
     if (status == GPTOSS_OK)
-        status = fill_model(model, seed, threads, progress, user, error);
+        status = fill_model(model, seed, with_winners, threads, progress, user, error);
     if (status != GPTOSS_OK) {
         gptoss_model_close(model);
         return status;

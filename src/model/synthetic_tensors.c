@@ -46,6 +46,17 @@ static synthetic_recipe *add_normal(lister *l, weight_role role, random_role str
     return recipe;
 }
 
+static void add_unembedding(lister *l, bool with_winners)
+{
+    const gptoss_config *c = l->config;
+    const uint64_t table[] = {c->vocab, c->hidden};
+    synthetic_recipe *recipe =
+        add_normal(l, WEIGHT_UNEMBEDDING, RANDOM_UNEMBEDDING, 2, table, 0.0, 1.0 / sqrt(c->hidden));
+    if (with_winners)
+        winners_make(&recipe->planted, random_stream(l->seed, l->layer, RANDOM_EMBEDDING), c->vocab,
+                     c->hidden, c->layers);
+}
+
 static void add_vector(lister *l, weight_role role, random_role stream, uint64_t n, double mean,
                        double deviation)
 {
@@ -107,8 +118,8 @@ static void add_layer(lister *l)
     add_experts(l, WEIGHT_DOWN_BLOCKS, WEIGHT_DOWN_BIAS, RANDOM_DOWN, c->hidden, c->intermediate);
 }
 
-gptoss_status synthetic_list(const gptoss_config *config, uint64_t seed, synthetic_tensors *out,
-                             gptoss_error *error)
+gptoss_status synthetic_list(const gptoss_config *config, uint64_t seed, bool with_winners,
+                             synthetic_tensors *out, gptoss_error *error)
 {
     size_t most = WEIGHT_ATTENTION_NORM + (size_t)config->layers * WEIGHT_ROLE_COUNT;
     *out = (synthetic_tensors){.tensors = calloc(most, sizeof *out->tensors),
@@ -120,13 +131,12 @@ gptoss_status synthetic_list(const gptoss_config *config, uint64_t seed, synthet
     }
     lister l = {config, seed, UINT32_MAX, out};
     const uint64_t table[] = {config->vocab, config->hidden};
-    double inverse = 1.0 / sqrt(config->hidden);
     add_normal(&l, WEIGHT_EMBEDDING, RANDOM_EMBEDDING, 2, table, 0.0,
-               config->tied_embeddings ? inverse : 1.0);
+               config->tied_embeddings ? 1.0 / sqrt(config->hidden) : 1.0);
     add_vector(&l, WEIGHT_FINAL_NORM, RANDOM_FINAL_NORM, config->hidden, 1.0,
                RANDOM_NORM_DEVIATION);
     if (!config->tied_embeddings)
-        add_normal(&l, WEIGHT_UNEMBEDDING, RANDOM_UNEMBEDDING, 2, table, 0.0, inverse);
+        add_unembedding(&l, with_winners);
     for (l.layer = 0; l.layer < config->layers; l.layer++)
         add_layer(&l);
     return GPTOSS_OK;
@@ -144,6 +154,10 @@ void synthetic_make(const synthetic_recipe *recipe, const normal *table, uint64_
                     size_t count, uint8_t *out)
 {
     mx_matrix matrix;
+    if (recipe->planted.common > 0) {
+        winners_fill(&recipe->planted, table, recipe->stream, first, count, out);
+        return;
+    }
     if (recipe->how == SYNTHETIC_NORMAL) {
         normal_fill(table, recipe->stream, recipe->first + first, count, out);
         return;

@@ -19,6 +19,7 @@ typedef struct synthetic_recipe {
     uint32_t columns;      /* MXFP4 only: inputs of a row */
     double mean;           /* normal only */
     double deviation;
+    winners planted; /* normal only: none but in an unembedding */
 } synthetic_recipe;
 
 typedef struct synthetic_tensors {
@@ -31,10 +32,10 @@ typedef struct synthetic_tensors {
 
 /*
  * Lists what a model of this checked configuration needs, in the layout of transformers with MXFP4.
- * The values are those of `make-checkpoint` for the same shape and seed.
+ * The values are those of `make-checkpoint` for the same shape and seed, with --winners or without.
  */
-gptoss_status synthetic_list(const gptoss_config *config, uint64_t seed, synthetic_tensors *out,
-                             gptoss_error *error);
+gptoss_status synthetic_list(const gptoss_config *config, uint64_t seed, bool with_winners,
+                             synthetic_tensors *out, gptoss_error *error);
 
 /* Accepts a zeroed object. */
 void synthetic_free(synthetic_tensors *list);

@@ -129,9 +129,9 @@ usage '-t, --threads: expected whole numbers from 0 to 4096 with commas between,
 usage '-r, --repetitions: expected a whole number from 1 to 10000, found "0"' -m model -r 0
 usage '-o, --output: expected md, csv, json or jsonl, found "html"' -m model -o html
 usage '--precision: expected f32, bf16 or q8, found "f32,f16"' -m model --precision f32,f16
-usage '--synthetic: expected 20b or 120b, then if wanted ,layers=N ,vocab=N or ,experts=N, found "20b,layers=0"' \
+usage '--synthetic: expected 20b or 120b, then if wanted ,layers=N ,vocab=N ,experts=N or ,winners=on, found "20b,layers=0"' \
     --synthetic 20b,layers=0
-usage '--synthetic: expected 20b or 120b, then if wanted ,layers=N ,vocab=N or ,experts=N, found "7b"' \
+usage '--synthetic: expected 20b or 120b, then if wanted ,layers=N ,vocab=N ,experts=N or ,winners=on, found "7b"' \
     --synthetic 7b
 usage 'expected tests of at most 2048 tokens, the model'"'"'s context, found 2049' \
     -m "$austen" -p 1 -n 0 -d 2048

@@ -22,12 +22,13 @@ static gptoss_config small_config(void)
     return config;
 }
 
-static gptoss_model *make(const gptoss_config *config, uint64_t seed, uint32_t threads)
+static gptoss_model *make(const gptoss_config *config, uint64_t seed, bool with_winners,
+                          uint32_t threads)
 {
     gptoss_model *model = NULL;
     gptoss_error error = {GPTOSS_OK, ""};
-    CHECK(gptoss_model_open_synthetic(config, seed, threads, NULL, NULL, &model, &error) ==
-              GPTOSS_OK,
+    CHECK(gptoss_model_open_synthetic(config, seed, with_winners, threads, NULL, NULL, &model,
+                                      &error) == GPTOSS_OK,
           "%s", error.message);
     return model;
 }
@@ -69,18 +70,18 @@ static void check_same(const gptoss_model *a, const gptoss_model *b, const char 
     }
 }
 
-static void check_make_checkpoint(void)
+static void check_make_checkpoint(bool with_winners)
 {
     char command[4096];
+    const char *directory = scratch_path(with_winners ? "winners" : "made");
     gptoss_model *written = NULL;
     gptoss_error error = {GPTOSS_OK, ""};
-    snprintf(command, sizeof command, "%s -o %s --preset tiny --layers 3 --seed 5 >/dev/null",
-             GPTOSS_MAKE_CHECKPOINT, scratch_path("made"));
+    snprintf(command, sizeof command, "%s -o %s --preset tiny --layers 3 --seed 5 %s >/dev/null",
+             GPTOSS_MAKE_CHECKPOINT, directory, with_winners ? "--winners" : "");
     CHECK(system(command) == 0, "%s", command); /* NOLINT(cert-env33-c,concurrency-mt-unsafe) */
-    CHECK(gptoss_model_open(scratch_path("made"), &written, &error) == GPTOSS_OK, "%s",
-          error.message);
-    gptoss_model *alone = make(gptoss_model_config(written), 5, 1);
-    gptoss_model *shared = make(gptoss_model_config(written), 5, 3);
+    CHECK(gptoss_model_open(directory, &written, &error) == GPTOSS_OK, "%s", error.message);
+    gptoss_model *alone = make(gptoss_model_config(written), 5, with_winners, 1);
+    gptoss_model *shared = make(gptoss_model_config(written), 5, with_winners, 3);
     check_same(alone, written, "make-checkpoint's");
     check_same(alone, shared, "on three threads");
     CHECK(strcmp(gptoss_model_directory(alone), "synthetic") == 0, "no directory");
@@ -153,13 +154,56 @@ static void check_activations(const gptoss_model *model)
     gptoss_executor_close(executor);
 }
 
+/* How far the logit of the token behind `token` stands above the mean of all, in standard
+ * deviations. */
+static double margin_behind(gptoss_executor *executor, const gptoss_model *model, uint32_t token)
+{
+    gptoss_sequence *sequence = NULL;
+    const float *logits = NULL;
+    uint32_t vocab = model->config.vocab;
+    double sum = 0.0;
+    double squares = 0.0;
+    CHECK(gptoss_sequence_open(model, NULL, &sequence, NULL) == GPTOSS_OK, "sequence");
+    CHECK(gptoss_executor_feed(executor, sequence, &token, 1, NULL, NULL, &logits, NULL) ==
+              GPTOSS_OK,
+          "feed");
+    for (uint32_t id = 0; id < vocab; id++) {
+        sum += logits[id];
+        squares += (double)logits[id] * logits[id];
+    }
+    double mean = sum / vocab;
+    double margin = (logits[(token + 1) % vocab] - mean) / sqrt(squares / vocab - mean * mean);
+    gptoss_sequence_close(sequence);
+    return margin;
+}
+
+static void check_winners(gptoss_config config)
+{
+    gptoss_executor *executor = NULL;
+    config.hidden = 1024;
+    for (config.layers = 1; config.layers <= 6; config.layers += 5) {
+        gptoss_model *model = make(&config, 1, true, 0);
+        double sum = 0.0;
+        CHECK(gptoss_executor_open(model, NULL, &executor, NULL) == GPTOSS_OK, "executor");
+        for (uint32_t token = 0; token < config.vocab; token += 499 / 7) {
+            double margin = margin_behind(executor, model, token);
+            CHECK(margin > 5.0 && margin < 11.0, "%u layers, token %u: %g", config.layers, token,
+                  margin);
+            sum += margin / 8.0;
+        }
+        CHECK(fabs(sum - 8.0) < 1.0, "%u layers: %g", config.layers, sum);
+        gptoss_executor_close(executor);
+        gptoss_model_close(model);
+    }
+}
+
 /* ---- refusals -------------------------------------------------------------------------------- */
 
 static void check_refused(gptoss_config config, gptoss_status expected, const char *part)
 {
     gptoss_model *model = NULL;
     gptoss_error error = {GPTOSS_OK, ""};
-    CHECK(gptoss_model_open_synthetic(&config, 1, 1, NULL, NULL, &model, &error) == expected,
+    CHECK(gptoss_model_open_synthetic(&config, 1, false, 1, NULL, NULL, &model, &error) == expected,
           "%s: %d, %s", part, (int)error.status, error.message);
     CHECK(model == NULL && strstr(error.message, part) != NULL, "%s: %s", part, error.message);
 }
@@ -187,7 +231,7 @@ static void check_refusals(void)
     check_refused(config, GPTOSS_MEMORY, "fewer layers take less");
     config = small_config();
     gptoss_model *model = NULL;
-    CHECK(gptoss_model_open_synthetic(&config, 1, 2, stop, NULL, &model, NULL) ==
+    CHECK(gptoss_model_open_synthetic(&config, 1, false, 2, stop, NULL, &model, NULL) ==
               GPTOSS_INTERRUPTED,
           "stopped");
     CHECK(model == NULL, "none");
@@ -197,12 +241,14 @@ int main(void)
 {
     scratch_begin();
     check_published();
-    check_make_checkpoint();
+    check_make_checkpoint(false);
+    check_make_checkpoint(true);
     gptoss_config config = small_config();
-    gptoss_model *model = make(&config, 1, 0);
+    gptoss_model *model = make(&config, 1, false, 0);
     check_experts(model);
     check_activations(model);
     gptoss_model_close(model);
+    check_winners(config);
     check_refusals();
     return test_result();
 }

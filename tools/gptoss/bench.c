@@ -351,16 +351,17 @@ static int make_synthetic(bench *b)
     const options *given = b->run.given;
     gptoss_config config;
     gptoss_error error;
-    if (!bench_shape(given->synthetic, &config))
+    bool with_winners;
+    if (!bench_shape(given->synthetic, &config, &with_winners))
         return console_usage(given->command,
                              "--synthetic: expected 20b or 120b, then if wanted ,layers=N ,vocab=N "
-                             "or ,experts=N, found \"%s\"",
+                             ",experts=N or ,winners=on, found \"%s\"",
                              given->synthetic);
     int status = session_choose_cpu(given);
     if (status != EXIT_GOOD)
         return status;
-    if (gptoss_model_open_synthetic(&config, 1, 0, console_progress, NULL, &b->opened.model,
-                                    &error) != GPTOSS_OK)
+    if (gptoss_model_open_synthetic(&config, 1, with_winners, 0, console_progress, NULL,
+                                    &b->opened.model, &error) != GPTOSS_OK)
         return console_error(&error);
     return EXIT_GOOD;
 }

@@ -90,8 +90,9 @@ typedef struct bench_format {
 
 extern const bench_format bench_markdown, bench_csv, bench_json, bench_jsonl;
 
-/* Reads the shape of a synthetic model, such as 20b,layers=2; false when it is none. */
-bool bench_shape(const char *text, gptoss_config *out);
+/* Reads the shape of a synthetic model, such as 20b,layers=2, and whether it has winners; false
+ * when it is none. */
+bool bench_shape(const char *text, gptoss_config *out, bool *with_winners);
 
 /* Fills a run's description of model and processor. */
 void bench_describe(bench_run *run);

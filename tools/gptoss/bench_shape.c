@@ -29,18 +29,26 @@ static bool set_size(gptoss_config *config, const char *text, size_t length)
     return false;
 }
 
-bool bench_shape(const char *text, gptoss_config *out)
+/* "winners=on" or "winners=off". */
+static bool set_winners(bool *with_winners, const char *text, size_t length)
+{
+    *with_winners = length == 10 && memcmp(text, "winners=on", length) == 0;
+    return *with_winners || (length == 11 && memcmp(text, "winners=off", length) == 0);
+}
+
+bool bench_shape(const char *text, gptoss_config *out, bool *with_winners)
 {
     char name[16];
     size_t length = strcspn(text, ",");
     snprintf(name, sizeof name, "%.*s", (int)(length < sizeof name ? length : sizeof name - 1),
              text);
+    *with_winners = false;
     if (!gptoss_config_published(name, out))
         return false;
     while (text[length] == ',') {
         text += length + 1;
         length = strcspn(text, ",");
-        if (!set_size(out, text, length))
+        if (!set_size(out, text, length) && !set_winners(with_winners, text, length))
             return false;
     }
     if (out->layers > GPTOSS_MAX_LAYERS)

@@ -30,7 +30,9 @@ static const flag flag_table[] = {
     {FLAG_SYNTHETIC, ON(BENCH), "synthetic", NULL, 0, GROUP_INPUT, VALUE_TEXT, AT(synthetic), 0, 0,
      "SHAPE", NULL,
      "No checkpoint but random weights made in memory, in the shape of 20b or 120b; "
-     "20b,layers=2 has fewer layers, and vocab= and experts= are taken too."},
+     "20b,layers=2 has fewer layers, and vocab= and experts= are taken too. With winners=on one "
+     "logit stands out as in trained models, without it none does, which is the sketch's worst "
+     "case."},
     {FLAG_N_PROMPT, ON(BENCH), "n-prompt", NULL, 'p', GROUP_INPUT, VALUE_NUMBERS, AT(prompts), 0,
      MOST_TOKENS, "N,...", "512", "Lengths of prompts to feed, with commas between; 0 is none."},
     {FLAG_N_GEN, ON(BENCH), "n-gen", NULL, 'n', GROUP_INPUT, VALUE_NUMBERS, AT(generations), 0,

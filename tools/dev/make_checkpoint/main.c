@@ -55,6 +55,7 @@ static const option_row options[] = {
     {"tied", KIND_FLAG, SHAPE(tied), "unembed with the embedding"},
     {"no-attention-bias", KIND_FLAG, SHAPE(no_attention_bias), "no biases in attention"},
     {"seed", KIND_U64, REQUEST(seed), "the same seed and shape give the same model; 1"},
+    {"winners", KIND_FLAG, REQUEST(winners), "the next id's logit stands out, as trained ones do"},
     {"shards", KIND_U32, REQUEST(shards), "files; as published for 20b and 120b, else 1"},
     {"shard-size", KIND_U64, REQUEST(shard_size), "bytes of a file, about"},
     {"no-index", KIND_FLAG, REQUEST(no_index), "no index beside several files"},

@@ -62,6 +62,17 @@ static void add_global(builder *b, random_role which, const char *original, cons
     made->deviation = deviation;
 }
 
+static void add_unembedding(builder *b)
+{
+    const shape *m = b->model;
+    add_global(b, RANDOM_UNEMBEDDING, "unembedding.weight", "lm_head.weight", 2,
+               (uint64_t[]){m->vocab, m->hidden}, 0, 1 / sqrt(m->hidden));
+    if (b->wanted->winners)
+        winners_make(&b->tensors[b->count - 1].planted,
+                     random_stream(b->wanted->seed, UINT32_MAX, RANDOM_EMBEDDING), m->vocab,
+                     m->hidden, m->layers);
+}
+
 static planned_tensor *add_dense(builder *b, random_role which, const char *name, uint32_t rank,
                                  const uint64_t *dims, double mean, double deviation)
 {
@@ -206,8 +217,7 @@ void plan_make(const request *wanted, plan *out)
     add_global(&b, RANDOM_FINAL_NORM, "norm.scale", "model.norm.weight", 1, &table[1], 1,
                RANDOM_NORM_DEVIATION);
     if (!m->tied)
-        add_global(&b, RANDOM_UNEMBEDDING, "unembedding.weight", "lm_head.weight", 2, table, 0,
-                   1 / sqrt(m->hidden));
+        add_unembedding(&b);
 
     *out = (plan){.tensors = b.tensors, .count = b.count};
     for (size_t i = 0; i < out->count; i++)

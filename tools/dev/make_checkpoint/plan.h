@@ -29,6 +29,7 @@ typedef struct planned_tensor {
     uint64_t first;        /* where in the stream it begins: k and v lie behind q */
     double mean;           /* FILL_NORMAL only */
     double deviation;
+    winners planted;  /* FILL_NORMAL only: none but in an unembedding */
     uint32_t columns; /* MXFP4 only: inputs of a row */
 } planned_tensor;
 

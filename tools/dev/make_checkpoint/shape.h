@@ -42,6 +42,7 @@ typedef struct request {
     uint64_t seed;
     uint32_t shards;     /* 0: by shard_size */
     uint64_t shard_size; /* bytes of tensors in a file, about; 0: one file */
+    bool winners;        /* behind a token, the logit of the next id stands out */
     bool sparse;         /* headers only, the weights are holes that read as zero */
     bool no_index;       /* no index file beside several shards */
     bool unaligned;      /* tensors begin at odd addresses, which the format allows */

@@ -110,7 +110,9 @@ static void make_piece(const piece *part, const normal *table, uint8_t *out)
 {
     const planned_tensor *t = part->made;
     mx_matrix matrix;
-    if (t->how == FILL_NORMAL) {
+    if (t->planted.common > 0) {
+        winners_fill(&t->planted, table, t->stream, part->first, part->count, out);
+    } else if (t->how == FILL_NORMAL) {
         normal_fill(table, t->stream, t->first + part->first, part->count, out);
     } else if (t->how == FILL_EXPERTS) {
         make_experts(part, out);
