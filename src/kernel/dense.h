@@ -1,6 +1,6 @@
 /*
- * Kernels for dense matrices: BF16 rows as they lie in a file, BF16 rows packed to 12 bits, and
- * panels of decoded rows. All keep the canonical order of kernel.h, so that for the same numbers
+ * Kernels for dense matrices: BF16 rows as they lie in a file and BF16 rows packed to 12 bits,
+ * against one row of x. All keep the canonical order of kernel.h, so that for the same numbers
  * all give the same bits.
  *
  * The packing is lossless. Of a BF16 number the low byte is kept; the high byte, sign and upper
@@ -47,14 +47,6 @@ typedef struct dense_group {
 
 #define DENSE_RAW UINT32_MAX /* the group is [4, n] BF16 numbers */
 
-/* Rows of a batch that dense_panel_fn takes at most: few enough for them to stay in the second
- * cache. Batches are best cut into multiples of DENSE_PANEL_UNIT. */
-#define DENSE_PANEL_BATCH 96
-#define DENSE_PANEL_UNIT  3
-
-/* Floats of scratch that dense_panel_fn takes. */
-#define DENSE_PANEL_SUMS ((size_t)8 * 32 * (DENSE_PANEL_BATCH + DENSE_PANEL_UNIT))
-
 /* y[r] = canonical dot of x and row r of w [rows, n], BF16 numbers that need no alignment. */
 typedef void (*dense_bf16_fn)(const uint8_t *w, size_t rows, const float *x, size_t n, float *y);
 
@@ -65,19 +57,6 @@ typedef void (*dense_packed_fn)(const uint8_t *data, const dense_group *groups, 
 /* Decodes rows [first, first + rows) of one group to out [rows, n], exactly. */
 typedef void (*dense_unpack_fn)(const uint8_t *data, const dense_group *group, size_t first,
                                 size_t rows, size_t n, float *out);
-
-/* Memory that will be read next, and is brought nearer while a kernel computes; may be empty. */
-typedef struct dense_ahead {
-    const uint8_t *data;
-    size_t bytes;
-} dense_ahead;
-
-/*
- * y[b * y_stride + r] = canonical dot of w[r * n ...] and x[b * n ...] for r < rows, b < batch;
- * w [rows, n], x [batch, n], batch at most DENSE_PANEL_BATCH; sums: DENSE_PANEL_SUMS of scratch.
- */
-typedef void (*dense_panel_fn)(const float *w, size_t rows, const float *x, size_t batch, size_t n,
-                               float *y, size_t y_stride, float *sums, dense_ahead ahead);
 
 /*
  * Packs 64 BF16 numbers of a row to 64 low bytes and 32 pairs of places. place [256] by high byte,
@@ -90,7 +69,6 @@ typedef struct dense_kernels {
     dense_bf16_fn bf16;
     dense_packed_fn packed;
     dense_unpack_fn unpack;
-    dense_panel_fn panel;
     dense_pack_fn pack;
 } dense_kernels;
 

@@ -6,15 +6,11 @@
  *     part                      PART floats, PART being 8 or 16; PARTS of them are 32
  *     part_load, part_store     from and to unaligned floats
  *     part_zero                 all lanes +0
- *     part_hold                 the same vector, kept in a register
  *     part_fma(a, b, c)         a * b + c rounded once
  *     part_from_bf16            PART numbers of two bytes
  *     part_fold                 the 32 partial sums of a row to one number, as kernel.h says
- *     tile_fold                 the same for TILE_ROWS rows
  *     place_table, table_load   a row's sixteen high bytes
  *     block_unpack              64 numbers of a row: low bytes, pairs, table, PARTS * 2 vectors
- *     TILE_ROWS, TILE_TOKENS    what of a panel is worked on at once, at most 8 and 4
- *     TILE_COLUMNS              columns of a tile that stay in the first cache, a multiple of 32
  *     DENSE_OVERLAY             the name of the function that fills the table
  *     INLINE, UNROLL(n)         how hard to insist that tiles stay in registers
  * and includes kernel/dense.h.
@@ -285,155 +281,9 @@ static void unpack(const uint8_t *data, const dense_group *where, size_t first, 
     }
 }
 
-/* ---- many rows of x -------------------------------------------------------------------------- */
-
-/*
- * A tile is up to TILE_ROWS weight rows by up to TILE_TOKENS rows of x. Of its partial sums only
- * those of PART columns at a time are in registers: a tile walks its columns PARTS times. All of
- * them lie in memory as [PARTS][rows][tokens][PART].
- */
-typedef struct tile {
-    const float *w; /* [rows, columns] with rows w_stride apart */
-    const float *x; /* [tokens, columns] with rows x_stride apart */
-    size_t w_stride;
-    size_t x_stride;
-    size_t columns; /* a multiple of 32 */
-} tile;
-
-/* Takes the tile into its sums, which are +0 so far when `fresh`. `rows` and `tokens` are constants
- * after inlining. */
-INLINE void take_tile(const tile *t, size_t rows, size_t tokens, int fresh, float *sums)
-{
-    for (size_t p = 0; p < PARTS; p++) {
-        part acc[TILE_ROWS][TILE_TOKENS];
-        float *from = sums + p * rows * tokens * PART;
-        UNROLL(8)
-        for (size_t r = 0; r < rows; r++) {
-            UNROLL(4)
-            for (size_t b = 0; b < tokens; b++)
-                acc[r][b] = fresh ? part_zero() : part_load(from + (r * tokens + b) * PART);
-        }
-        const float *w = t->w + p * PART;
-        const float *x = t->x + p * PART;
-        for (size_t k = 0; k < t->columns; k += 32) {
-            part xs[TILE_TOKENS];
-            UNROLL(4)
-            for (size_t b = 0; b < tokens; b++)
-                xs[b] = part_load(x + b * t->x_stride + k);
-            UNROLL(8)
-            for (size_t r = 0; r < rows; r++) {
-                part ws = part_hold(part_load(w + r * t->w_stride + k));
-                UNROLL(4)
-                for (size_t b = 0; b < tokens; b++)
-                    acc[r][b] = part_fma(ws, xs[b], acc[r][b]);
-            }
-        }
-        UNROLL(8)
-        for (size_t r = 0; r < rows; r++) {
-            UNROLL(4)
-            for (size_t b = 0; b < tokens; b++)
-                part_store(from + (r * tokens + b) * PART, acc[r][b]);
-        }
-    }
-}
-
-static void take_tile_of(const tile *t, size_t rows, size_t tokens, int fresh, float *sums)
-{
-    if (rows == TILE_ROWS && tokens == TILE_TOKENS)
-        take_tile(t, TILE_ROWS, TILE_TOKENS, fresh, sums);
-    else if (rows == TILE_ROWS && tokens == 2)
-        take_tile(t, TILE_ROWS, 2, fresh, sums);
-    else if (rows == TILE_ROWS)
-        take_tile(t, TILE_ROWS, 1, fresh, sums);
-    else if (tokens == TILE_TOKENS)
-        take_tile(t, 1, TILE_TOKENS, fresh, sums);
-    else if (tokens == 2)
-        take_tile(t, 1, 2, fresh, sums);
-    else
-        take_tile(t, 1, 1, fresh, sums);
-}
-
-/* The finished dot products of a tile. */
-static void finish_tile(const float *sums, size_t rows, size_t tokens, float *y, size_t y_stride)
-{
-    for (size_t b = 0; b < tokens; b++) {
-        part all[TILE_ROWS][PARTS];
-        for (size_t r = 0; r < rows; r++)
-            for (size_t p = 0; p < PARTS; p++)
-                all[r][p] = part_load(sums + ((p * rows + r) * tokens + b) * PART);
-        if (rows == TILE_ROWS)
-            tile_fold((const part(*)[PARTS])all, y + b * y_stride);
-        else
-            y[b * y_stride] = part_fold(all[0]);
-    }
-}
-
-/* The last columns of a matrix, fewer than 32, padded with zeros. [rows, 32] */
-static void pad_columns(const float *from, size_t rows, size_t stride, size_t rest, float *to)
-{
-    memset(to, 0, rows * 32 * sizeof *to);
-    for (size_t r = 0; r < rows; r++)
-        memcpy(to + r * 32, from + r * stride, rest * sizeof *to);
-}
-
-/* Asks for the next `lines` lines of *ahead. */
-INLINE void bring_nearer(dense_ahead *ahead, size_t lines)
-{
-    for (; lines > 0 && ahead->bytes > 0; lines--) {
-        size_t bytes = ahead->bytes < DENSE_LINE ? ahead->bytes : DENSE_LINE;
-        ask_for(ahead->data);
-        ahead->data += bytes;
-        ahead->bytes -= bytes;
-    }
-}
-
-/* All of x against `rows` weight rows: TILE_ROWS or one; `lines` of *ahead with each tile. */
-static void panel_rows(const float *w, size_t rows, const float *x, size_t batch, size_t n,
-                       float *y, size_t y_stride, float *sums, dense_ahead *ahead, size_t lines)
-{
-    size_t whole = n / 32 * 32;
-    size_t rest = n - whole;
-    size_t tile_sums = (size_t)32 * rows * TILE_TOKENS;
-    float w_last[TILE_ROWS * 32];
-    float x_last[TILE_TOKENS * 32];
-    pad_columns(w + whole, rows, n, rest, w_last);
-    for (size_t k = 0; k < whole || k == 0; k += TILE_COLUMNS) {
-        size_t columns = whole - k < TILE_COLUMNS ? whole - k : TILE_COLUMNS;
-        for (size_t b = 0, i = 0; b < batch; b += TILE_TOKENS, i++) {
-            size_t tokens = batch - b < TILE_TOKENS ? batch - b : TILE_TOKENS;
-            float *own = sums + i * tile_sums;
-            tile t = {w + k, x + b * n + k, n, n, columns};
-            bring_nearer(ahead, lines);
-            take_tile_of(&t, rows, tokens, k == 0, own);
-            if (k + columns < whole)
-                continue;
-            if (rest > 0) {
-                pad_columns(x + b * n + whole, tokens, n, rest, x_last);
-                tile last = {w_last, x_last, 32, 32, 32};
-                take_tile_of(&last, rows, tokens, 0, own);
-            }
-            finish_tile(own, rows, tokens, y + b * y_stride, y_stride);
-        }
-    }
-}
-
-static void panel(const float *w, size_t rows, const float *x, size_t batch, size_t n, float *y,
-                  size_t y_stride, float *sums, dense_ahead ahead)
-{
-    size_t tiles =
-        (rows / TILE_ROWS + rows % TILE_ROWS) * (n / TILE_COLUMNS + 1) * (batch / TILE_TOKENS + 1);
-    size_t lines = ahead.bytes / DENSE_LINE / tiles + 1;
-    size_t r = 0;
-    for (; r + TILE_ROWS <= rows; r += TILE_ROWS)
-        panel_rows(w + r * n, TILE_ROWS, x, batch, n, y + r, y_stride, sums, &ahead, lines);
-    for (; r < rows; r++)
-        panel_rows(w + r * n, 1, x, batch, n, y + r, y_stride, sums, &ahead, lines);
-}
-
 void DENSE_OVERLAY(dense_kernels *table)
 {
     table->bf16 = rows_bf16;
     table->packed = rows_packed;
     table->unpack = unpack;
-    table->panel = panel;
 }

@@ -25,10 +25,6 @@ static inline part part_zero(void)
 {
     return (part){{0}};
 }
-static inline part part_hold(part a)
-{
-    return a;
-}
 static inline part part_fma(part a, part b, part c)
 {
     part result;
@@ -55,12 +51,6 @@ static inline float part_fold(const part *sums)
     return all.lane[0];
 }
 
-static inline void tile_fold(const part (*rows)[2], float *y)
-{
-    for (size_t r = 0; r < 4; r++)
-        y[r] = part_fold(rows[r]);
-}
-
 typedef const uint8_t *place_table;
 
 static inline place_table table_load(const uint8_t *table)
@@ -78,10 +68,6 @@ static inline void block_unpack(const uint8_t *low, const uint8_t *pairs, place_
             bf16_to_float((uint16_t)(low[byte] | table[place] << 8));
     }
 }
-
-#define TILE_ROWS    4
-#define TILE_TOKENS  3
-#define TILE_COLUMNS 480
 
 #define INLINE        static inline
 #define UNROLL(n)     /* structures of 16 floats stay in memory anyway */

@@ -22,6 +22,7 @@
 #include "kernel/attend.h"
 #include "kernel/dense.h"
 #include "kernel/fixed.h"
+#include "kernel/gemm.h"
 #include "kernel/probe.h"
 #include "kernel/q8.h"
 #include "kernel/sketch.h"
@@ -83,7 +84,8 @@ typedef struct kernel_table {
     kernel_swiglu_fn swiglu;
     kernel_axpy_fn axpy;
     kernel_exp_fn exp;
-    dense_kernels dense; /* BF16 rows, packed rows, panels of rows */
+    dense_kernels dense; /* BF16 rows, packed rows */
+    gemm_table gemm;     /* many rows by many rows */
     fixed_table fixed;   /* MXFP4 weights with fixed-point activations */
     sketch_table sketch; /* coarse copies of matrices */
     q8_table q8;         /* weights and activations in 8 bits */

@@ -7,6 +7,7 @@ void kernel_table_init(kernel_table *table, cpu_features has)
     kernel_overlay_plain(table);
     attend_overlay_plain(&table->attend);
     dense_overlay_plain(&table->dense);
+    gemm_overlay_plain(&table->gemm);
     fixed_overlay_plain(&table->fixed);
     q8_overlay_plain(&table->q8);
     sketch_overlay_plain(&table->sketch);
@@ -16,6 +17,7 @@ void kernel_table_init(kernel_table *table, cpu_features has)
         kernel_overlay_avx2(table);
         attend_overlay_avx2(&table->attend);
         dense_overlay_avx2(&table->dense);
+        gemm_overlay_avx2(&table->gemm);
         fixed_overlay_avx2(&table->fixed);
         q8_overlay_avx2(&table->q8);
         sketch_overlay_avx2(&table->sketch);
@@ -25,6 +27,7 @@ void kernel_table_init(kernel_table *table, cpu_features has)
         kernel_overlay_avx512(table);
         attend_overlay_avx512(&table->attend);
         dense_overlay_avx512(&table->dense);
+        gemm_overlay_avx512(&table->gemm);
         fixed_overlay_avx512(&table->fixed);
         fixed_overlay_lanes_avx512(&table->fixed);
         sketch_overlay_avx512(&table->sketch);

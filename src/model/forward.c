@@ -85,9 +85,10 @@ static void unembed(const team *self, const gptoss_model *model, workspace *w, s
     const gptoss_config *c = &model->config;
     if (self->rank == 0)
         tally_unembedding(&w->statistics, &model->weights.unembedding, wanted);
-    float *panel = w->scratch + self->rank * w->scratch_floats;
+    product_space room = {(float *)(void *)w->prepared,
+                          w->scratch + self->rank * w->scratch_floats};
     op_linear(self, &model->weights.unembedding, NULL, w->wanted, wanted, w->logits, c->vocab,
-              panel);
+              room);
     if (p != NULL)
         pass_settle_logits(p, wanted);
     else if (self->rank == 0)

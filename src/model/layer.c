@@ -4,6 +4,12 @@
 #include "op/q8.h"
 #include "op/torch_bf16.h"
 
+/* What products of floats work in. */
+static product_space product_room(const pass *p)
+{
+    return (product_space){(float *)(void *)p->space->prepared, p->scratch};
+}
+
 /* Queries, keys and values of the normed rows, the former two rotated, into w->qkv; the cache. */
 static void project(const pass *p, const layer_weights *layer, const attention_shape *shape)
 {
@@ -27,7 +33,7 @@ static void project(const pass *p, const layer_weights *layer, const attention_s
         linear_map maps[] = {{&layer->q, layer->q_bias, q},
                              {&layer->k, layer->k_bias, k},
                              {&layer->v, layer->v_bias, v}};
-        op_linear_maps(p->self, maps, 3, w->normed, p->rows, stride, p->scratch);
+        op_linear_maps(p->self, maps, 3, w->normed, p->rows, stride, product_room(p));
     }
     pass_settle(p, GPTOSS_STAGE_Q, q, stride);
     pass_settle(p, GPTOSS_STAGE_K, k, stride);
@@ -67,7 +73,7 @@ void layer_attention(const pass *p, const layer_weights *layer, bool sliding)
         op_q8_linear_maps(p->self, &map, 1, w->prepared, p->rows, c->hidden);
     } else {
         op_linear(p->self, &layer->out, layer->out_bias, w->attended, p->rows, w->block_out,
-                  c->hidden, p->scratch);
+                  c->hidden, product_room(p));
     }
     pass_settle(p, GPTOSS_STAGE_ATTENTION_OUT, w->block_out, c->hidden);
     op_add(p->self, w->block_out, p->rows * c->hidden, w->hidden);
@@ -81,7 +87,7 @@ static void route(const pass *p, const layer_weights *layer)
     workspace *w = p->space;
 
     op_linear(p->self, &layer->router, layer->router_bias, w->normed, p->rows, w->router_logits,
-              c->experts, p->scratch);
+              c->experts, product_room(p));
     pass_settle(p, GPTOSS_STAGE_ROUTER, w->router_logits, c->experts);
     op_choose(p->self, w->router_logits, &w->route);
     pass_settle_experts(p);
@@ -119,12 +125,9 @@ static void grouped_linear(const pass *p, const matrix_stack *stack, number_form
         op_fixed_grouped_linear(p->self, route, stack, bias_format, bias, rows, y, p->scratch);
         return;
     }
-    if (by_source) {
-        op_gather(p->self, route, x, columns, w->expert_in);
-        x = w->expert_in;
-    }
     (p->torch ? torch_grouped_linear : op_grouped_linear)(p->self, route, stack, bias_format, bias,
-                                                          x, y, p->scratch);
+                                                          x, by_source ? route->source : NULL, y,
+                                                          product_room(p));
 }
 
 void layer_experts(const pass *p, const layer_weights *layer)

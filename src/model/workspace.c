@@ -22,18 +22,29 @@ static uint64_t scratch_floats(const gptoss_config *config)
     return ((attention > most ? attention : most) + 15) / 16 * 16;
 }
 
-/* Bytes of the experts' inputs, which are floats by place or, for each of the two matrices in turn,
- * prepared rows. */
-static uint64_t expert_in_bytes(const gptoss_config *config, uint64_t rows)
+static uint64_t arranged_bytes(uint64_t rows, uint64_t matrices, uint64_t columns)
+{
+    return op_arranged_rows(rows, matrices) * GEMM_COLUMNS(columns) * sizeof(float);
+}
+
+/* Bytes of the inputs of any matrix product: arranged floats or rows in fixed point. */
+static uint64_t prepared_bytes(const gptoss_config *config, uint64_t rows)
 {
     uint64_t assignments = rows * config->experts_per_token;
-    uint64_t most = assignments * config->hidden * sizeof(float);
-    uint64_t gate_up = rows * fixed_row_bytes(config->hidden, FIXED_MAX_DIGITS);
-    uint64_t attended = rows * fixed_row_bytes((size_t)config->heads * config->head_dim, 1);
-    uint64_t down = assignments * fixed_row_bytes(config->intermediate, FIXED_MAX_DIGITS);
-    most = gate_up > most ? gate_up : most;
-    most = attended > most ? attended : most;
-    return down > most ? down : most;
+    uint64_t q_dim = (uint64_t)config->heads * config->head_dim;
+    uint64_t needs[] = {
+        arranged_bytes(rows, 1, config->hidden),
+        arranged_bytes(rows, 1, q_dim),
+        arranged_bytes(assignments, config->experts, config->hidden),
+        arranged_bytes(assignments, config->experts, config->intermediate),
+        rows * fixed_row_bytes(config->hidden, FIXED_MAX_DIGITS),
+        rows * fixed_row_bytes(q_dim, 1),
+        assignments * fixed_row_bytes(config->intermediate, FIXED_MAX_DIGITS),
+    };
+    uint64_t most = 0;
+    for (size_t i = 0; i < sizeof needs / sizeof *needs; i++)
+        most = needs[i] > most ? needs[i] : most;
+    return most;
 }
 
 static uint64_t lay_out(workspace *w, const gptoss_config *config, uint64_t rows, uint32_t threads,
@@ -51,8 +62,7 @@ static uint64_t lay_out(workspace *w, const gptoss_config *config, uint64_t rows
     w->sink_mass = carve_floats(&c, rows, config->heads);
     w->block_out = carve_floats(&c, rows, config->hidden);
     w->router_logits = carve_floats(&c, rows, config->experts);
-    w->prepared = carve(&c, expert_in_bytes(config, rows), 1);
-    w->expert_in = (float *)(void *)w->prepared;
+    w->prepared = carve(&c, prepared_bytes(config, rows), 1);
     w->expert_h = carve_floats(&c, assignments, 2 * (uint64_t)config->intermediate);
     w->expert_z = carve_floats(&c, assignments, config->intermediate);
     w->expert_out = carve_floats(&c, assignments, config->hidden);

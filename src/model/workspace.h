@@ -21,8 +21,7 @@ typedef struct workspace {
     float *sink_mass;     /* [rows, heads] */
     float *block_out;     /* [rows, hidden] what a block adds to the residual */
     float *router_logits; /* [rows, experts] */
-    float *expert_in;     /* [rows * top, hidden] by place; or, in the same memory, */
-    uint8_t *prepared;    /* the rows that op_fixed_grouped_linear and op_q8_linear read */
+    uint8_t *prepared;    /* the inputs of a matrix product as its kernels read them */
     float *expert_h;      /* [rows * top, 2 * inter] */
     float *expert_z;      /* [rows * top, inter] */
     float *expert_out;    /* [rows * top, hidden] */

@@ -79,16 +79,6 @@ void op_assign(const team *self, const float *logits, routing *route)
     team_wait(self);
 }
 
-void op_gather(const team *self, const routing *route, const float *x, size_t n, float *y)
-{
-    size_t begin;
-    size_t end;
-    team_share(self, route->rows * route->top, 1, &begin, &end);
-    for (size_t place = begin; place < end; place++)
-        memcpy(y + place * n, x + route->source[place] * n, n * sizeof *y);
-    team_wait(self);
-}
-
 void op_swiglu(const team *self, const float *h, size_t rows, size_t n, float alpha, float limit,
                float *z)
 {

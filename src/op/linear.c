@@ -25,58 +25,106 @@ void op_rms_norm(const team *self, const float *x, const float *w, size_t rows, 
     team_wait(self);
 }
 
-static void add_bias(const float *bias, size_t n, size_t batch, float *y, size_t y_stride)
+/* ---- matrix products ------------------------------------------------------------------------- */
+
+/*
+ * Arranges `count` rows of x, those that `index` names or the first, in slivers one behind another;
+ * this thread takes its turns. Returns where the next may begin.
+ */
+static float *arrange(const team *self, size_t *turn, const float *x, const uint32_t *index,
+                      size_t count, size_t n, float *slivers)
 {
-    for (size_t b = 0; b < batch; b++)
-        for (size_t i = 0; i < n; i++)
-            y[b * y_stride + i] += bias[i];
+    for (size_t b = 0; b < count; b += GEMM_TOKENS, (*turn)++) {
+        size_t tokens = count - b < GEMM_TOKENS ? count - b : GEMM_TOKENS;
+        size_t width = gemm_width(tokens);
+        const float *rows[GEMM_TOKENS] = {NULL};
+        for (size_t i = 0; i < tokens; i++)
+            rows[i] = x + (index == NULL ? b + i : index[b + i]) * n;
+        if (*turn % self->size == self->rank)
+            kernel()->gemm.arrange(rows, width, n, width, slivers);
+        slivers += width * GEMM_COLUMNS(n);
+    }
+    return slivers;
 }
 
 void op_linear_maps(const team *self, const linear_map *maps, size_t count, const float *x,
-                    size_t batch, size_t y_stride, float *panel)
+                    size_t batch, size_t y_stride, product_space space)
 {
+    if (batch > 1) {
+        size_t turn = 0;
+        arrange(self, &turn, x, NULL, batch, maps[0].weights->columns, space.shared);
+        team_wait(self);
+    }
     for (size_t i = 0; i < count; i++) {
         const linear_map *map = &maps[i];
         size_t begin;
         size_t end;
-        team_share(self, map->weights->rows, MATRIX_PANEL_ROWS, &begin, &end);
-        matrix_affine(map->weights, begin, end - begin,
-                      map->bias == NULL ? NULL : map->bias + begin, x, batch, map->y + begin,
-                      y_stride, panel);
+        team_share(self, map->weights->rows, MATRIX_UNIT_ROWS, &begin, &end);
+        const float *bias = map->bias == NULL ? NULL : map->bias + begin;
+        if (batch == 1)
+            matrix_dot(map->weights, begin, end - begin, bias, x, map->y + begin, space.own);
+        else
+            matrix_multiply(map->weights, begin, end - begin, bias, space.shared, batch,
+                            map->y + begin, y_stride, space.own);
     }
     team_wait(self);
 }
 
 void op_linear(const team *self, const matrix *weights, const float *bias, const float *x,
-               size_t batch, float *y, size_t y_stride, float *panel)
+               size_t batch, float *y, size_t y_stride, product_space space)
 {
     linear_map map = {weights, bias, y};
-    op_linear_maps(self, &map, 1, x, batch, y_stride, panel);
+    op_linear_maps(self, &map, 1, x, batch, y_stride, space);
+}
+
+static void add_bias(number_format format, const uint8_t *bias, size_t first, size_t rows,
+                     size_t batch, float *y, size_t y_stride)
+{
+    for (size_t row = 0; row < rows; row += MATRIX_UNIT_ROWS) {
+        size_t count = rows - row < MATRIX_UNIT_ROWS ? rows - row : MATRIX_UNIT_ROWS;
+        float values[MATRIX_UNIT_ROWS];
+        numbers_decode(format, bias, first + row, count, values);
+        for (size_t b = 0; b < batch; b++)
+            for (size_t i = 0; i < count; i++)
+                y[b * y_stride + row + i] += values[i];
+    }
 }
 
 void op_grouped_linear(const team *self, const routing *route, const matrix_stack *weights,
-                       number_format bias_format, const uint8_t *bias, const float *x, float *y,
-                       float *panel)
+                       number_format bias_format, const uint8_t *bias, const float *x,
+                       const uint32_t *index, float *y, product_space space)
 {
     size_t rows = weights->first.rows;
     size_t columns = weights->first.columns;
     size_t begin;
     size_t end;
-    team_share(self, rows, MATRIX_PANEL_ROWS, &begin, &end);
+    size_t turn = 0;
+    float *slivers = space.shared;
     for (size_t expert = 0; expert < route->experts; expert++) {
         size_t place = route->start[expert];
         size_t batch = route->start[expert + 1] - place;
-        if (batch == 0)
-            continue;
+        if (batch > 1)
+            slivers = index == NULL
+                          ? arrange(self, &turn, x + place * columns, NULL, batch, columns, slivers)
+                          : arrange(self, &turn, x, index + place, batch, columns, slivers);
+    }
+    team_wait(self);
+    slivers = space.shared;
+    team_share(self, rows, MATRIX_UNIT_ROWS, &begin, &end);
+    for (size_t expert = 0; expert < route->experts; expert++) {
+        size_t place = route->start[expert];
+        size_t batch = route->start[expert + 1] - place;
         matrix one = matrix_stack_at(weights, expert);
-        float *to = y + place * rows;
-        matrix_dot(&one, begin, end - begin, x + place * columns, batch, to + begin, rows, panel);
-        for (size_t row = begin; row < end && bias != NULL; row += MATRIX_PANEL_ROWS) {
-            size_t count = end - row < MATRIX_PANEL_ROWS ? end - row : MATRIX_PANEL_ROWS;
-            float values[MATRIX_PANEL_ROWS];
-            numbers_decode(bias_format, bias, expert * rows + row, count, values);
-            add_bias(values, count, batch, to + row, rows);
+        float *to = y + place * rows + begin;
+        if (batch == 1) {
+            const float *row = x + (index == NULL ? place : index[place]) * columns;
+            matrix_dot(&one, begin, end - begin, NULL, row, to, space.own);
+        } else if (batch > 1) {
+            matrix_multiply(&one, begin, end - begin, NULL, slivers, batch, to, rows, space.own);
+            slivers += gemm_width(batch) * GEMM_COLUMNS(columns);
         }
+        if (bias != NULL)
+            add_bias(bias_format, bias, expert * rows + begin, end - begin, batch, to, rows);
     }
     team_wait(self);
 }

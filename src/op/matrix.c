@@ -138,15 +138,19 @@ static void dot_packed(const matrix *weights, size_t first, size_t rows, const f
     }
 }
 
-/* Dot products with one row without a panel; false for formats that need one. */
-static bool dot_one(const matrix *weights, size_t first, size_t rows, const float *x, float *y)
+/* The rows themselves, decoded first. */
+static void dot_decoded(const matrix *weights, size_t first, size_t rows, const float *x, float *y,
+                        float *panel)
 {
-    if (weights->transposed || weights->format == NUMBER_F32)
-        return false;
-    if (weights->format == NUMBER_BF16_PACKED) {
-        dot_packed(weights, first, rows, x, y);
-        return true;
+    for (size_t row = 0; row < rows; row += MATRIX_UNIT_ROWS) {
+        size_t count = rows - row < MATRIX_UNIT_ROWS ? rows - row : MATRIX_UNIT_ROWS;
+        matrix_decode(weights, first + row, count, panel);
+        kernel()->dot_panel(panel, count, x, 1, weights->columns, y + row, 0);
     }
+}
+
+static void dot_rows(const matrix *weights, size_t first, size_t rows, const float *x, float *y)
+{
     matrix part = matrix_slice(weights, first, rows);
     if (part.format == NUMBER_BF16)
         kernel()->dense.bf16(part.data, rows, x, part.columns, y);
@@ -154,72 +158,87 @@ static bool dot_one(const matrix *weights, size_t first, size_t rows, const floa
         kernel()->dot_rows_f16(part.data, part.scales, rows, x, part.columns, y);
     else
         kernel()->dot_rows_mxfp4(part.data, part.scales, rows, x, part.columns, y);
-    return true;
+}
+
+void matrix_dot(const matrix *weights, size_t first, size_t rows, const float *bias, const float *x,
+                float *y, float *panel)
+{
+    if (weights->transposed || weights->format == NUMBER_F32)
+        dot_decoded(weights, first, rows, x, y, panel);
+    else if (weights->format == NUMBER_BF16_PACKED)
+        dot_packed(weights, first, rows, x, y);
+    else
+        dot_rows(weights, first, rows, x, y);
+    for (size_t r = 0; r < rows && bias != NULL; r++)
+        y[r] += bias[r];
 }
 
 /* ---- many rows of x -------------------------------------------------------------------------- */
 
-/* What is read to decode `rows` rows that begin at row `first`; empty behind the last row. */
-static dense_ahead rows_ahead(const matrix *weights, size_t first, size_t rows)
+/* Arranges `rows` rows in slivers, the last one filled up with zeros. */
+static void fill_panel(const matrix *weights, size_t first, size_t rows, float *panel)
 {
-    if (first >= weights->rows || weights->transposed)
-        return (dense_ahead){NULL, 0};
-    rows = rows < weights->rows - first ? rows : weights->rows - first;
-    if (weights->format != NUMBER_BF16_PACKED) {
+    enum { TURN = GEMM_ROWS / 2 }; /* rows that are decoded before they are arranged */
+    size_t columns = GEMM_COLUMNS(weights->columns);
+    float *decoded = panel + MATRIX_PANEL_ROWS * columns;
+    for (size_t row = 0; row < rows || row % GEMM_ROWS != 0; row += TURN) {
+        const float *each[TURN] = {NULL};
+        size_t left = row < rows ? rows - row : 0;
+        size_t count = left < TURN ? left : TURN;
+        matrix_decode(weights, first + row, count, decoded);
+        for (size_t r = 0; r < count; r++)
+            each[r] = decoded + r * weights->columns;
+        kernel()->gemm.arrange(each, TURN, weights->columns, GEMM_ROWS,
+                               panel + row / GEMM_ROWS * GEMM_ROWS * columns + row % GEMM_ROWS);
+    }
+}
+
+/* What is read to decode `rows` rows that begin at row `first`, for `calls` calls to ask for. */
+static gemm_ahead rows_ahead(const matrix *weights, size_t first, size_t rows, size_t calls)
+{
+    gemm_ahead ahead = {NULL, 0, 0};
+    if (rows == 0 || weights->transposed)
+        return ahead;
+    if (weights->format == NUMBER_BF16_PACKED) {
+        const dense_group *group = weights->groups + first / DENSE_GROUP_ROWS;
+        ahead.data = weights->data + (size_t)group->line * DENSE_LINE;
+        ahead.bytes = 3 * rows * weights->columns / 2;
+    } else {
         matrix part = matrix_slice(weights, first, rows);
-        return (dense_ahead){part.data, number_bytes(part.format, rows * part.columns)};
+        ahead.data = part.data;
+        ahead.bytes = number_bytes(part.format, rows * part.columns);
     }
-    const dense_group *group = weights->groups + first / DENSE_GROUP_ROWS;
-    return (dense_ahead){weights->data + (size_t)group->line * DENSE_LINE,
-                         3 * rows * weights->columns / 2};
+    ahead.share = ahead.bytes / calls;
+    return ahead;
 }
 
-static void add_bias(const float *bias, size_t n, size_t batch, float *y, size_t y_stride)
+static void multiply_panel(const float *panel, size_t rows, size_t columns, const float *bias,
+                           const float *slivers, size_t batch, float *y, size_t y_stride,
+                           gemm_ahead ahead)
 {
-    for (size_t b = 0; b < batch; b++)
-        for (size_t i = 0; i < n; i++)
-            y[b * y_stride + i] += bias[i];
+    for (size_t b = 0; b < batch; b += GEMM_TOKENS) {
+        size_t tokens = batch - b < GEMM_TOKENS ? batch - b : GEMM_TOKENS;
+        for (size_t r = 0; r < rows; r += GEMM_ROWS) {
+            size_t count = rows - r < GEMM_ROWS ? rows - r : GEMM_ROWS;
+            kernel()->gemm.multiply(panel + r * GEMM_COLUMNS(columns), count,
+                                    slivers + b * GEMM_COLUMNS(columns), tokens, columns,
+                                    bias == NULL ? NULL : bias + r, y + b * y_stride + r, y_stride,
+                                    &ahead);
+        }
+    }
 }
 
-/* As matrix_affine, for a batch of at most DENSE_PANEL_BATCH rows. */
-static void affine_block(const matrix *weights, size_t first, size_t rows, const float *bias,
-                         const float *x, size_t batch, float *y, size_t y_stride, float *panel)
+void matrix_multiply(const matrix *weights, size_t first, size_t rows, const float *bias,
+                     const float *slivers, size_t batch, float *y, size_t y_stride, float *panel)
 {
-    float *sums = panel + MATRIX_PANEL_ROWS * weights->columns;
+    size_t calls = (batch + GEMM_TOKENS - 1) / GEMM_TOKENS * (MATRIX_PANEL_ROWS / GEMM_ROWS);
     for (size_t row = 0; row < rows; row += MATRIX_PANEL_ROWS) {
-        size_t count = rows - row < MATRIX_PANEL_ROWS ? rows - row : MATRIX_PANEL_ROWS;
-        dense_ahead ahead = {NULL, 0};
-        if (row + count < rows)
-            ahead = rows_ahead(weights, first + row + count, MATRIX_PANEL_ROWS);
-        matrix_decode(weights, first + row, count, panel);
-        kernel()->dense.panel(panel, count, x, batch, weights->columns, y + row, y_stride, sums,
-                              ahead);
-        if (bias != NULL)
-            add_bias(bias + row, count, batch, y + row, y_stride);
+        size_t left = rows - row;
+        size_t count = left < MATRIX_PANEL_ROWS ? left : MATRIX_PANEL_ROWS;
+        size_t next = left - count < MATRIX_PANEL_ROWS ? left - count : MATRIX_PANEL_ROWS;
+        fill_panel(weights, first + row, count, panel);
+        multiply_panel(panel, count, weights->columns, bias == NULL ? NULL : bias + row, slivers,
+                       batch, y + row, y_stride,
+                       rows_ahead(weights, first + row + count, next, calls));
     }
-}
-
-void matrix_affine(const matrix *weights, size_t first, size_t rows, const float *bias,
-                   const float *x, size_t batch, float *y, size_t y_stride, float *panel)
-{
-    if (batch == 1 && dot_one(weights, first, rows, x, y)) {
-        if (bias != NULL)
-            add_bias(bias, rows, 1, y, 0);
-        return;
-    }
-    size_t blocks = (batch + DENSE_PANEL_BATCH - 1) / DENSE_PANEL_BATCH;
-    size_t units = (batch + DENSE_PANEL_UNIT - 1) / DENSE_PANEL_UNIT;
-    for (size_t i = 0; i < blocks; i++) { /* of nearly the same size */
-        size_t begin = i * units / blocks * DENSE_PANEL_UNIT;
-        size_t end = (i + 1) * units / blocks * DENSE_PANEL_UNIT;
-        end = end < batch ? end : batch;
-        affine_block(weights, first, rows, bias, x + begin * weights->columns, end - begin,
-                     y + begin * y_stride, y_stride, panel);
-    }
-}
-
-void matrix_dot(const matrix *weights, size_t first, size_t rows, const float *x, size_t batch,
-                float *y, size_t y_stride, float *panel)
-{
-    matrix_affine(weights, first, rows, NULL, x, batch, y, y_stride, panel);
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "kernel/dense.h"
+#include "kernel/gemm.h"
 
 typedef enum number_format {
     NUMBER_F32,
@@ -55,22 +56,28 @@ matrix matrix_slice(const matrix *whole, size_t first, size_t rows);
 /* Decodes rows [first, first + rows) to out [rows, columns], exactly. */
 void matrix_decode(const matrix *weights, size_t first, size_t rows, float *out);
 
+/* A thread's share of a matrix is a multiple of so many rows. */
+#define MATRIX_UNIT_ROWS 32
+
+/* Rows that are decoded at a time for many rows of x: few enough to stay in the second cache. */
+#define MATRIX_PANEL_ROWS (2 * GEMM_ROWS)
+
+/* Floats of scratch that products take. */
+#define MATRIX_PANEL_FLOATS(columns)                                                               \
+    ((MATRIX_PANEL_ROWS + MATRIX_UNIT_ROWS) * GEMM_COLUMNS(columns))
+
+/* y[r] = canonical dot of row first + r and x [columns], plus bias[r] unless bias is NULL, for
+ * r < rows. panel: MATRIX_PANEL_FLOATS(columns) of scratch. */
+void matrix_dot(const matrix *weights, size_t first, size_t rows, const float *bias, const float *x,
+                float *y, float *panel);
+
 /*
- * y[b * y_stride + r] = canonical dot of row first + r and x[b], plus bias[r] unless bias is NULL,
- * for r < rows, b < batch. x [batch, columns]; panel: MATRIX_PANEL_FLOATS(columns) of scratch.
+ * y[b * y_stride + r] = the same of x[b], for b < batch: bit for bit. slivers: the rows of x as
+ * kernel/gemm.h arranges them, GEMM_TOKENS to a sliver but the last; slivers and panel begin on
+ * cache lines.
  */
-void matrix_affine(const matrix *weights, size_t first, size_t rows, const float *bias,
-                   const float *x, size_t batch, float *y, size_t y_stride, float *panel);
-
-/* The same without a bias. */
-void matrix_dot(const matrix *weights, size_t first, size_t rows, const float *x, size_t batch,
-                float *y, size_t y_stride, float *panel);
-
-/* Rows that are decoded at a time: few enough for a panel to stay in cache, enough to use a batch
- * that is read again for each panel. A multiple of DENSE_GROUP_ROWS. */
-#define MATRIX_PANEL_ROWS 16
-
-#define MATRIX_PANEL_FLOATS(columns) (MATRIX_PANEL_ROWS * (columns) + DENSE_PANEL_SUMS)
+void matrix_multiply(const matrix *weights, size_t first, size_t rows, const float *bias,
+                     const float *slivers, size_t batch, float *y, size_t y_stride, float *panel);
 
 /* Decodes n numbers that start at the given element of `data`; not for MXFP4 or packed. */
 void numbers_decode(number_format format, const uint8_t *data, size_t first, size_t n, float *out);

@@ -13,8 +13,20 @@
 #include "op/matrix.h"
 #include "op/parallel.h"
 
-/* Floats of scratch that a thread needs for matrices of at most `columns` columns. */
+/* What matrix products work in; both parts begin on cache lines. */
+typedef struct product_space {
+    float *shared; /* [op_arranged_rows][GEMM_COLUMNS(columns)], the same for all threads */
+    float *own;    /* [OP_PANEL_FLOATS(columns)], this thread's */
+} product_space;
+
 #define OP_PANEL_FLOATS(columns) MATRIX_PANEL_FLOATS(columns)
+
+/* Rows that `rows` rows of x for `matrices` matrices take when they are arranged. */
+static inline size_t op_arranged_rows(size_t rows, size_t matrices)
+{
+    size_t padding = (GEMM_QUAD - 1) * matrices;
+    return rows + (padding < rows ? padding : rows);
+}
 
 /* Set to 1 by an operation that meets a number that is not finite. */
 typedef atomic_int op_alarm;
@@ -36,14 +48,14 @@ typedef struct linear_map {
 
 /*
  * y[b, :] = W x[b, :] + bias for each of `count` maps, all with the same x [batch, W.columns]; rows
- * of every y are y_stride apart; panel: this thread's own OP_PANEL_FLOATS(W.columns).
+ * of every y are y_stride apart.
  */
 void op_linear_maps(const team *self, const linear_map *maps, size_t count, const float *x,
-                    size_t batch, size_t y_stride, float *panel);
+                    size_t batch, size_t y_stride, product_space space);
 
 /* The same for one map. */
 void op_linear(const team *self, const matrix *weights, const float *bias, const float *x,
-               size_t batch, float *y, size_t y_stride, float *panel);
+               size_t batch, float *y, size_t y_stride, product_space space);
 
 /* x += y over n elements. */
 void op_add(const team *self, const float *y, size_t n, float *x);
@@ -79,17 +91,14 @@ void op_choose(const team *self, const float *logits, routing *route);
 /* Fills the rest of it from the chosen experts and the same logits. */
 void op_assign(const team *self, const float *logits, routing *route);
 
-/* y[place] = x[source[place]]. x [rows, n], y [rows * top, n]. */
-void op_gather(const team *self, const routing *route, const float *x, size_t n, float *y);
-
 /*
- * y[place] = W_e x[place] + bias_e, e being the expert of the place. x [rows * top, W.columns],
- * y [rows * top, W.rows]; bias: numbers [experts, W.rows] in `bias_format`, or NULL; panel as in
- * op_linear.
+ * y[place] = W_e x + bias_e, e being the expert of the place and x row index[place], or the place
+ * itself when `index` is NULL. y [rows * top, W.rows]; bias: numbers [experts, W.rows] in
+ * `bias_format`, or NULL; space for rows * top rows and all experts.
  */
 void op_grouped_linear(const team *self, const routing *route, const matrix_stack *weights,
-                       number_format bias_format, const uint8_t *bias, const float *x, float *y,
-                       float *panel);
+                       number_format bias_format, const uint8_t *bias, const float *x,
+                       const uint32_t *index, float *y, product_space space);
 
 /* z = gpt-oss's SwiGLU of interleaved gate and up values. h [rows, 2 * n], z [rows, n]. */
 void op_swiglu(const team *self, const float *h, size_t rows, size_t n, float alpha, float limit,

@@ -24,10 +24,10 @@ void op_sketch(const team *self, const matrix *weights, size_t first, size_t cou
     size_t padded = out->groups * SKETCH_GROUP;
     size_t plane_row = padded / 2;
     assert(weights->columns == out->columns && first + count <= out->rows);
-    team_share(self, count, MATRIX_PANEL_ROWS, &begin, &end);
-    for (size_t row = first + begin; row < first + end; row += MATRIX_PANEL_ROWS) {
+    team_share(self, count, MATRIX_UNIT_ROWS, &begin, &end);
+    for (size_t row = first + begin; row < first + end; row += MATRIX_UNIT_ROWS) {
         size_t rows = first + end - row;
-        rows = rows < MATRIX_PANEL_ROWS ? rows : MATRIX_PANEL_ROWS;
+        rows = rows < MATRIX_UNIT_ROWS ? rows : MATRIX_UNIT_ROWS;
         matrix_decode(weights, row, rows, scratch);
         if (padded != out->columns)
             pad_rows(scratch, rows, out->columns, padded);

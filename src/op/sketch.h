@@ -27,7 +27,7 @@ typedef struct sketch {
 } sketch;
 
 /* Floats of scratch that a thread needs to build a sketch. */
-#define OP_SKETCH_FLOATS(columns) (MATRIX_PANEL_ROWS * ((columns) + SKETCH_GROUP))
+#define OP_SKETCH_FLOATS(columns) (MATRIX_UNIT_ROWS * ((columns) + SKETCH_GROUP))
 
 /* Sketches rows [first, first + count) of `weights`; the sizes of `out` are set. */
 void op_sketch(const team *self, const matrix *weights, size_t first, size_t count, sketch *out,

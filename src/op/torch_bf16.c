@@ -151,18 +151,18 @@ void torch_attention(const team *self, const attention_shape *shape, const kv_vi
 /* ---- mixture of experts ---------------------------------------------------------------------- */
 
 void torch_grouped_linear(const team *self, const routing *route, const matrix_stack *weights,
-                          number_format bias_format, const uint8_t *bias, const float *x, float *y,
-                          float *panel)
+                          number_format bias_format, const uint8_t *bias, const float *x,
+                          const uint32_t *index, float *y, product_space space)
 {
     size_t n = weights->first.rows;
     size_t begin;
     size_t end;
-    op_grouped_linear(self, route, weights, bias_format, NULL, x, y, panel);
-    team_share(self, n, MATRIX_PANEL_ROWS, &begin, &end);
+    op_grouped_linear(self, route, weights, bias_format, NULL, x, index, y, space);
+    team_share(self, n, MATRIX_UNIT_ROWS, &begin, &end);
     for (size_t expert = 0; expert < route->experts; expert++) {
-        for (size_t first = begin; first < end; first += MATRIX_PANEL_ROWS) {
-            size_t count = end - first < MATRIX_PANEL_ROWS ? end - first : MATRIX_PANEL_ROWS;
-            float values[MATRIX_PANEL_ROWS];
+        for (size_t first = begin; first < end; first += MATRIX_UNIT_ROWS) {
+            size_t count = end - first < MATRIX_UNIT_ROWS ? end - first : MATRIX_UNIT_ROWS;
+            float values[MATRIX_UNIT_ROWS];
             numbers_decode(bias_format, bias, expert * n + first, count, values);
             for (size_t place = route->start[expert]; place < route->start[expert + 1]; place++) {
                 float *to = y + place * n + first;

@@ -24,8 +24,8 @@ void torch_attention(const team *self, const attention_shape *shape, const kv_vi
 
 /* Rounds before the bias. */
 void torch_grouped_linear(const team *self, const routing *route, const matrix_stack *weights,
-                          number_format bias_format, const uint8_t *bias, const float *x, float *y,
-                          float *panel);
+                          number_format bias_format, const uint8_t *bias, const float *x,
+                          const uint32_t *index, float *y, product_space space);
 
 /* Rounds each step. */
 void torch_swiglu(const team *self, const float *h, size_t rows, size_t n, float alpha, float limit,

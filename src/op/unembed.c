@@ -188,7 +188,7 @@ static inline double score_above(const row_query *q, float product, uint32_t id)
 static float exact_product(const finding *f, uint32_t id)
 {
     float product;
-    matrix_dot(f->search->weights, id, 1, f->x, 1, &product, 1, f->panel);
+    matrix_dot(f->search->weights, id, 1, NULL, f->x, &product, f->panel);
     f->own->exact++;
     if (!isfinite(product))
         atomic_store(&f->search->alarm, 1);

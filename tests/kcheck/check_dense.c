@@ -1,4 +1,4 @@
-/* The kernels of dense matrices: BF16 rows, packed rows, panels. */
+/* The kernels of dense matrices: BF16 rows, packed rows. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -190,28 +190,6 @@ static void check_groups(const subject *s)
     free(data);
 }
 
-static void check_panel(const subject *s, size_t n, size_t rows, size_t batch)
-{
-    const kernel_table *table = s->other == NULL ? s->plain : s->other;
-    size_t stride = rows + 3;
-    guarded w = guard(rows * n * sizeof(float));
-    guarded x = guard(batch * n * sizeof(float));
-    float *sums = aligned_alloc(64, DENSE_PANEL_SUMS * sizeof *sums);
-    float *y[2] = {calloc(batch * stride, sizeof(float)), calloc(batch * stride, sizeof(float))};
-    fill_normal(w.end_aligned, rows * n);
-    fill_normal(x.end_aligned, batch * n);
-    memset(sums, 0xff, DENSE_PANEL_SUMS * sizeof *sums);
-    s->plain->dot_panel(w.end_aligned, rows, x.end_aligned, batch, n, y[0], stride);
-    table->dense.panel(w.end_aligned, rows, x.end_aligned, batch, n, y[1], stride, sums,
-                       (dense_ahead){w.end_aligned, rows * n * sizeof(float)});
-    check(same_bits(y[0], y[1], batch * stride), "dense.panel", s->level, "bits", n);
-    free(sums);
-    free(y[0]);
-    free(y[1]);
-    unguard(&w);
-    unguard(&x);
-}
-
 void check_dense(const subject *s)
 {
     static const size_t lengths[] = {2880, 4096, 4111, 1023, 513};
@@ -225,28 +203,19 @@ void check_dense(const subject *s)
         check_rows(s, 1 + draw() % 4111, 1 + draw() % 8, (row_kind)(i % ROW_KINDS));
     check_escapes(s);
     check_groups(s);
-    for (size_t n = 1; n <= 100; n += n < 70 ? 3 : 1)
-        check_panel(s, n, 1 + n % 19, 1 + n % 7);
-    for (size_t batch = 1; batch <= DENSE_PANEL_BATCH; batch += batch < 8 ? 1 : 11)
-        check_panel(s, 1061, 9, batch);
-    check_panel(s, 2880, 16, DENSE_PANEL_BATCH);
-    check_panel(s, 4096, 8, 5);
 }
 
 void bench_dense(const kernel_table *table)
 {
-    enum { N = 2880, ROWS = 16, PANEL = N * ROWS, BATCH = DENSE_PANEL_BATCH, MANY = 16384 };
-    static float w[PANEL];
-    static float x[BATCH * N];
-    static float y[MANY > BATCH * ROWS ? MANY : BATCH * ROWS];
-    static float sums[DENSE_PANEL_SUMS];
+    enum { N = 2880, ROWS = 16, PANEL = N * ROWS, MANY = 16384 };
+    static float x[N];
+    static float y[MANY];
     static dense_group groups[MANY / 4];
     size_t numbers = (size_t)MANY * N;
     uint8_t *rows = malloc(2 * numbers);
     uint8_t *data = aligned_alloc(DENSE_LINE, MANY / 4 * dense_group_room(N));
     size_t used = 0;
-    fill_normal(w, PANEL);
-    fill_normal(x, (size_t)BATCH * N);
+    fill_normal(x, N);
     fill_rows(rows, PANEL, ROW_HEAVY_TAILED);
     for (size_t r = ROWS; r < MANY; r += ROWS)
         memcpy(rows + 2 * r * N, rows, (size_t)2 * PANEL);
@@ -261,8 +230,6 @@ void bench_dense(const kernel_table *table)
           table->dense.packed(data, groups, ROWS / 4, x, N, y));
     BENCH("dense pack", (size_t)4 * N, "G numbers/s",
           dense_pack_group(&table->dense, rows, 4, N, data, groups));
-    BENCH("dense.panel", 2.0 * PANEL * BATCH, "GFLOP/s",
-          table->dense.panel(w, ROWS, x, BATCH, N, y, ROWS, sums, (dense_ahead){rows, 2 * PANEL}));
     free(rows);
     free(data);
 }

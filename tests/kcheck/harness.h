@@ -68,6 +68,8 @@ void check_float(const subject *s);
 void bench_float(const kernel_table *table);
 void check_dense(const subject *s);
 void bench_dense(const kernel_table *table);
+void check_gemm(const subject *s);
+void bench_gemm(const kernel_table *table);
 void check_fixed(const subject *s);
 void bench_fixed(const kernel_table *table);
 void check_q8(const subject *s);

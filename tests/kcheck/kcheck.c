@@ -24,6 +24,7 @@ static void run(const kernel_table *plain, cpu_features has, const char *level, 
         bench_float(&table);
         bench_attend(&table);
         bench_dense(&table);
+        bench_gemm(&table);
         bench_fixed(&table);
         bench_q8(&table);
         bench_sketch(&table);
@@ -32,6 +33,7 @@ static void run(const kernel_table *plain, cpu_features has, const char *level, 
         check_float(&s);
         check_attend(&s);
         check_dense(&s);
+        check_gemm(&s);
         check_fixed(&s);
         check_q8(&s);
         check_sketch(&s);

@@ -131,8 +131,8 @@ static void run_products(const team *self, void *user)
 {
     work *w = user;
     subject *s = w->s;
-    op_linear(self, &s->weights, NULL, s->x, 1, s->products, s->weights.rows,
-              s->scratch + self->rank * s->scratch_floats);
+    product_space space = {NULL, s->scratch + self->rank * s->scratch_floats};
+    op_linear(self, &s->weights, NULL, s->x, 1, s->products, s->weights.rows, space);
     op_estimate(self, s->x, &s->search);
 }
 

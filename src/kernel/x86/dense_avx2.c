@@ -18,12 +18,6 @@ static inline part part_zero(void)
 {
     return _mm256_setzero_ps();
 }
-/* The same, and the compiler does not load it again for each use. */
-static inline part part_hold(part a)
-{
-    __asm__("" : "+x"(a));
-    return a;
-}
 static inline part part_fma(part a, part b, part c)
 {
     return _mm256_fmadd_ps(a, b, c);
@@ -40,12 +34,6 @@ static inline float part_fold(const part *sums)
     __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
     __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
-}
-
-static inline void tile_fold(const part (*rows)[4], float *y)
-{
-    for (size_t r = 0; r < 4; r++)
-        y[r] = part_fold(rows[r]);
 }
 
 typedef __m256i place_table;
@@ -76,10 +64,6 @@ static inline void block_unpack(const uint8_t *low, const uint8_t *pairs, place_
     half_unpack(low, both, table, out);
     half_unpack(low + 32, _mm256_srli_epi16(both, 4), table, out + 1);
 }
-
-#define TILE_ROWS    4
-#define TILE_TOKENS  3
-#define TILE_COLUMNS 480
 
 #define PRAGMA(text)  _Pragma(#text)
 #define INLINE        static inline __attribute__((always_inline))

@@ -18,12 +18,6 @@ static inline part part_zero(void)
 {
     return _mm512_setzero_ps();
 }
-/* The same, and the compiler does not load it again for each use. */
-static inline part part_hold(part a)
-{
-    __asm__("" : "+v"(a));
-    return a;
-}
 static inline part part_fma(part a, part b, part c)
 {
     return _mm512_fmadd_ps(a, b, c);
@@ -41,35 +35,6 @@ static inline float part_fold(const part *sums)
     __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
     __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
-}
-
-/* Lane l of a plus lane l + 8, and the same of b: [a 0..7 | b 0..7]. */
-static inline __m512 fold16(__m512 a, __m512 b)
-{
-    return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
-}
-
-/* Within each half lane l plus lane l + 4: [a first | a second | b first | b second]. */
-static inline __m512 fold8(__m512 a, __m512 b)
-{
-    return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
-}
-
-/* Eight rows at once, each added up in the same order as by part_fold. */
-static inline void tile_fold(const part (*rows)[2], float *y)
-{
-    const __m512i ascending = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 0, 0, 0, 0, 0, 0, 0, 0);
-    __m512 s[8];
-#pragma GCC unroll 8
-    for (size_t r = 0; r < 8; r++)
-        s[r] = _mm512_add_ps(rows[r][0], rows[r][1]);
-    __m512 low = fold8(fold16(s[0], s[1]), fold16(s[2], s[3])); /* four lanes of rows 0..3 */
-    __m512 high = fold8(fold16(s[4], s[5]), fold16(s[6], s[7]));
-    __m512 two =
-        _mm512_add_ps(_mm512_shuffle_ps(low, high, 0x44), _mm512_shuffle_ps(low, high, 0xee));
-    __m512 one =
-        _mm512_add_ps(_mm512_shuffle_ps(two, two, 0x88), _mm512_shuffle_ps(two, two, 0xdd));
-    _mm256_storeu_ps(y, _mm512_castps512_ps256(_mm512_permutexvar_ps(ascending, one)));
 }
 
 typedef __m512i place_table;
@@ -95,10 +60,6 @@ static inline void block_unpack(const uint8_t *low, const uint8_t *pairs, place_
     out[2] = _mm512_castsi512_ps(_mm512_slli_epi32(second, 16));
     out[3] = _mm512_castsi512_ps(_mm512_and_si512(second, upper));
 }
-
-#define TILE_ROWS    8
-#define TILE_TOKENS  3
-#define TILE_COLUMNS 480
 
 #define PRAGMA(text)  _Pragma(#text)
 #define INLINE        static inline __attribute__((always_inline))

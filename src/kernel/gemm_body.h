@@ -1,0 +1,209 @@
+/*
+ * The kernels of gemm.h, written once over a vector of PART floats and compiled once per
+ * instruction set.
+ *
+ * The including file first defines
+ *     part                      PART floats
+ *     part_load, part_store     from and to unaligned floats
+ *     part_zero, part_add       all lanes +0; a + b
+ *     part_spread               one float in all lanes, kept in a register
+ *     part_fma(a, b, c)         a * b + c rounded once
+ *     quad_turn                 four columns of four rows, each column to a place of its own
+ *     TILE_PARTS, TILE_TOKENS   a tile of running sums: vectors of rows by rows of x, all of which
+ *                               fit into the registers; TILE_TOKENS is 4, 6 or 12
+ *     GEMM_OVERLAY              the name of the function that fills the table
+ *     INLINE, UNROLL(n)         how hard to insist that tiles stay in registers
+ * and includes kernel/gemm.h.
+ */
+
+#include <stdbool.h>
+#include <string.h>
+
+#define TILE_ROWS (TILE_PARTS * PART)
+
+/* ---- arranging ------------------------------------------------------------------------------- */
+
+/* Puts 32 columns of four rows into a step of their classes, `apart` floats between the classes. */
+INLINE void arrange_step(const float *const *rows, size_t apart, float *to)
+{
+    static const uint8_t place[] = {0, 4, 2, 6, 1, 5, 3, 7}; /* of column 4 i, bits reversed */
+    UNROLL(8)
+    for (size_t i = 0; i < 8; i++) {
+        float *at = to + place[i] * apart;
+        quad_turn(rows, 4 * i, at, at + 16 * apart, at + 8 * apart, at + 24 * apart);
+    }
+}
+
+static void arrange(const float *const *rows, size_t count, size_t n, size_t width, float *sliver)
+{
+    static const float none[GEMM_CLASSES];
+    size_t steps = GEMM_COLUMNS(n) / GEMM_CLASSES;
+    for (size_t step = 0; step < steps; step++) {
+        size_t begin = step * GEMM_CLASSES;
+        size_t columns = n - begin < GEMM_CLASSES ? n - begin : GEMM_CLASSES;
+        for (size_t q = 0; q < count; q += GEMM_QUAD) {
+            const float *four[GEMM_QUAD];
+            float padded[GEMM_QUAD][GEMM_CLASSES] = {{0}};
+            for (size_t r = 0; r < GEMM_QUAD; r++) {
+                const float *row = rows[q + r];
+                four[r] = row == NULL ? none : row + begin;
+                if (columns < GEMM_CLASSES && row != NULL)
+                    four[r] = memcpy(padded[r], row + begin, columns * sizeof *row);
+            }
+            arrange_step(four, steps * width, sliver + step * width + q);
+        }
+    }
+}
+
+/* ---- multiplying ----------------------------------------------------------------------------- */
+
+/* How many floats of weights ahead of those in use are asked for. */
+#define AHEAD ((size_t)24 * GEMM_ROWS)
+
+typedef part tile[TILE_TOKENS][TILE_PARTS];
+
+/* One partial sum of a tile, from +0. `tokens` is a constant after inlining. */
+INLINE void take_class(const float *w, const float *x, size_t width, size_t steps, size_t tokens,
+                       tile sums)
+{
+    UNROLL(16)
+    for (size_t b = 0; b < tokens; b++) {
+        UNROLL(4)
+        for (size_t p = 0; p < TILE_PARTS; p++)
+            sums[b][p] = part_zero();
+    }
+    for (size_t step = 0; step < steps; step++, w += GEMM_ROWS, x += width) {
+        part ws[TILE_PARTS];
+        UNROLL(4)
+        for (size_t p = 0; p < TILE_PARTS; p++) {
+            ws[p] = part_load(w + PART * p);
+            __builtin_prefetch(w + PART * p + AHEAD, 0, 3);
+        }
+        UNROLL(16)
+        for (size_t b = 0; b < tokens; b++) {
+            part xs = part_spread(x[b]);
+            UNROLL(4)
+            for (size_t p = 0; p < TILE_PARTS; p++)
+                sums[b][p] = part_fma(ws[p], xs, sums[b][p]);
+        }
+    }
+}
+
+INLINE void add_tile(size_t tokens, const tile other, tile sums)
+{
+    UNROLL(16)
+    for (size_t b = 0; b < tokens; b++) {
+        UNROLL(4)
+        for (size_t p = 0; p < TILE_PARTS; p++)
+            sums[b][p] = part_add(other[b][p], sums[b][p]);
+    }
+}
+
+INLINE void copy_tile(size_t tokens, const tile from, tile to)
+{
+    UNROLL(16)
+    for (size_t b = 0; b < tokens; b++) {
+        UNROLL(4)
+        for (size_t p = 0; p < TILE_PARTS; p++)
+            to[b][p] = from[b][p];
+    }
+}
+
+/* Asks for the next `bytes` bytes of *ahead. */
+INLINE void bring_nearer(gemm_ahead *ahead, size_t bytes)
+{
+    bytes = bytes < ahead->bytes ? bytes : ahead->bytes;
+    for (size_t i = 0; i < bytes; i += 64)
+        __builtin_prefetch(ahead->data + i, 0, 2);
+    ahead->data += bytes;
+    ahead->bytes -= bytes;
+}
+
+/* A call of `multiply`. */
+typedef struct product {
+    const float *w;
+    const float *x;
+    const float *bias; /* [GEMM_ROWS] or NULL */
+    float *y;
+    size_t width;
+    size_t steps;
+    size_t y_stride;
+    size_t near; /* bytes to ask for with each class of a tile */
+    gemm_ahead *ahead;
+} product;
+
+/* The tile at row r and row b of x. */
+INLINE void take_tile(const product *of, size_t r, size_t b, size_t tokens)
+{
+    tile folded[5]; /* folded[l]: the sum of 2^l classes that waits for its neighbour */
+    tile sums;
+    for (size_t i = 0; i < GEMM_CLASSES; i++) {
+        size_t begin = i * of->steps;
+        size_t level = 0;
+        bring_nearer(of->ahead, of->near);
+        take_class(of->w + begin * GEMM_ROWS + r, of->x + begin * of->width + b, of->width,
+                   of->steps, tokens, sums);
+        for (; i >> level & 1; level++)
+            add_tile(tokens, folded[level], sums);
+        if (level < 5)
+            copy_tile(tokens, sums, folded[level]);
+    }
+    UNROLL(16)
+    for (size_t t = 0; t < tokens; t++) {
+        UNROLL(4)
+        for (size_t p = 0; p < TILE_PARTS; p++) {
+            part y = sums[t][p];
+            if (of->bias != NULL)
+                y = part_add(y, part_load(of->bias + r + PART * p));
+            part_store(of->y + (b + t) * of->y_stride + r + PART * p, y);
+        }
+    }
+}
+
+/* Tiles of `tokens` rows of x, a constant after inlining, which divides the width. */
+INLINE void take_tiles(product *of, size_t tokens)
+{
+    size_t tiles = of->width / tokens * (GEMM_ROWS / TILE_ROWS);
+    of->near = (of->ahead->share / (tiles * GEMM_CLASSES * 64) + 1) * 64;
+    for (size_t b = 0; b < of->width; b += tokens)
+        for (size_t r = 0; r < GEMM_ROWS; r += TILE_ROWS)
+            take_tile(of, r, b, tokens);
+}
+
+static void multiply(const float *w, size_t rows, const float *x, size_t tokens, size_t n,
+                     const float *bias, float *y, size_t y_stride, gemm_ahead *ahead)
+{
+    float own[GEMM_TOKENS * GEMM_ROWS]; /* the products, when there are less than a sliver's */
+    float own_bias[GEMM_ROWS];
+    product all = {.w = w,
+                   .x = x,
+                   .bias = bias,
+                   .y = y,
+                   .width = gemm_width(tokens),
+                   .steps = GEMM_COLUMNS(n) / GEMM_CLASSES,
+                   .y_stride = y_stride,
+                   .ahead = ahead};
+    bool whole = rows == GEMM_ROWS && tokens == all.width;
+    if (!whole) {
+        all.y = own;
+        all.y_stride = GEMM_ROWS;
+        if (bias != NULL) {
+            memset(own_bias, 0, sizeof own_bias);
+            all.bias = memcpy(own_bias, bias, rows * sizeof *bias);
+        }
+    }
+    if (all.width % TILE_TOKENS == 0)
+        take_tiles(&all, TILE_TOKENS);
+    else if (TILE_TOKENS > 8 && all.width == 8)
+        take_tiles(&all, 8);
+    else
+        take_tiles(&all, 4);
+    for (size_t b = 0; b < tokens && !whole; b++)
+        memcpy(y + b * y_stride, own + b * GEMM_ROWS, rows * sizeof *y);
+}
+
+void GEMM_OVERLAY(gemm_table *table)
+{
+    table->arrange = arrange;
+    table->multiply = multiply;
+}
