@@ -80,5 +80,6 @@ void check_probe(const subject *s);
 void bench_probe(const kernel_table *table);
 void check_attend(const subject *s);
 void bench_attend(const kernel_table *table);
+void bench_memory(const kernel_table *table);
 
 #endif

@@ -4,6 +4,7 @@
  *     kcheck [SEED]           check everything
  *     kcheck --highest [SEED] check the highest level of this machine only
  *     kcheck --bench [SEED]   time every kernel at every level on sizes of gpt-oss
+ *     kcheck --memory [SEED]  time what reads weights once, out of all caches, at the highest level
  *
  * Inputs end at a page that may not be touched, begin at odd addresses where a kernel allows it,
  * and have lengths around every boundary of the canonical order.
@@ -45,12 +46,19 @@ int main(int argc, char **argv)
 {
     bool bench = argc > 1 && strcmp(argv[1], "--bench") == 0;
     bool highest = argc > 1 && strcmp(argv[1], "--highest") == 0;
-    if (argc > 1 + (bench || highest ? 1 : 0))
+    bool memory = argc > 1 && strcmp(argv[1], "--memory") == 0;
+    if (argc > 1 + (bench || highest || memory ? 1 : 0))
         seed = strtoull(argv[argc - 1], NULL, 0);
     kernel_table plain;
     kernel_table_init(&plain, cpu_level_features(CPU_PLAIN));
     printf("kcheck: seed %llu, this machine: %s\n", (unsigned long long)seed,
            cpu_level_name(cpu_detect()));
+    if (memory) {
+        kernel_table table;
+        kernel_table_init(&table, cpu_level_features(cpu_detect()));
+        bench_memory(&table);
+        return 0;
+    }
     for (cpu_level level = highest ? cpu_detect() : CPU_PLAIN; level <= cpu_detect(); level++)
         run(&plain, cpu_level_features(level), cpu_level_name(level), bench);
     cpu_features has = cpu_level_features(CPU_AVX512_VNNI);
