@@ -35,7 +35,7 @@ static inline size_t gemm_width(size_t tokens)
 
 /*
  * Puts rows of n floats, `count` of them, a multiple of 4, into the places [0, count) of a sliver;
- * a row that is NULL becomes zeros. For other places pass a sliver that many floats further on.
+ * for other places pass a sliver that many floats further on. Where no row belongs any may stand.
  */
 typedef void (*gemm_arrange_fn)(const float *const *rows, size_t count, size_t n, size_t width,
                                 float *sliver);

@@ -24,34 +24,30 @@
 /* ---- arranging ------------------------------------------------------------------------------- */
 
 /* Puts 32 columns of four rows into a step of their classes, `apart` floats between the classes. */
-INLINE void arrange_step(const float *const *rows, size_t apart, float *to)
+INLINE void arrange_step(const float *const *rows, size_t k, size_t apart, float *to)
 {
     static const uint8_t place[] = {0, 4, 2, 6, 1, 5, 3, 7}; /* of column 4 i, bits reversed */
     UNROLL(8)
     for (size_t i = 0; i < 8; i++) {
         float *at = to + place[i] * apart;
-        quad_turn(rows, 4 * i, at, at + 16 * apart, at + 8 * apart, at + 24 * apart);
+        quad_turn(rows, k + 4 * i, at, at + 16 * apart, at + 8 * apart, at + 24 * apart);
     }
 }
 
 static void arrange(const float *const *rows, size_t count, size_t n, size_t width, float *sliver)
 {
-    static const float none[GEMM_CLASSES];
-    size_t steps = GEMM_COLUMNS(n) / GEMM_CLASSES;
-    for (size_t step = 0; step < steps; step++) {
-        size_t begin = step * GEMM_CLASSES;
-        size_t columns = n - begin < GEMM_CLASSES ? n - begin : GEMM_CLASSES;
-        for (size_t q = 0; q < count; q += GEMM_QUAD) {
-            const float *four[GEMM_QUAD];
-            float padded[GEMM_QUAD][GEMM_CLASSES] = {{0}};
-            for (size_t r = 0; r < GEMM_QUAD; r++) {
-                const float *row = rows[q + r];
-                four[r] = row == NULL ? none : row + begin;
-                if (columns < GEMM_CLASSES && row != NULL)
-                    four[r] = memcpy(padded[r], row + begin, columns * sizeof *row);
-            }
-            arrange_step(four, steps * width, sliver + step * width + q);
-        }
+    size_t apart = GEMM_COLUMNS(n) / GEMM_CLASSES * width;
+    size_t rest = n % GEMM_CLASSES;
+    size_t k = 0;
+    for (; k < n - rest; k += GEMM_CLASSES, sliver += width)
+        for (size_t q = 0; q < count; q += GEMM_QUAD)
+            arrange_step(rows + q, k, apart, sliver + q);
+    for (size_t q = 0; q < count && rest > 0; q += GEMM_QUAD) {
+        float last[GEMM_QUAD][GEMM_CLASSES] = {{0}};
+        const float *four[] = {last[0], last[1], last[2], last[3]};
+        for (size_t r = 0; r < GEMM_QUAD; r++)
+            memcpy(last[r], rows[q + r] + k, rest * sizeof **last);
+        arrange_step(four, 0, apart, sliver + q);
     }
 }
 

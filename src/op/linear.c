@@ -37,9 +37,11 @@ static float *arrange(const team *self, size_t *turn, const float *x, const uint
     for (size_t b = 0; b < count; b += GEMM_TOKENS, (*turn)++) {
         size_t tokens = count - b < GEMM_TOKENS ? count - b : GEMM_TOKENS;
         size_t width = gemm_width(tokens);
-        const float *rows[GEMM_TOKENS] = {NULL};
-        for (size_t i = 0; i < tokens; i++)
-            rows[i] = x + (index == NULL ? b + i : index[b + i]) * n;
+        const float *rows[GEMM_TOKENS];
+        for (size_t i = 0; i < width; i++) {
+            size_t row = b + (i < tokens ? i : 0);
+            rows[i] = x + (index == NULL ? row : index[row]) * n;
+        }
         if (*turn % self->size == self->rank)
             kernel()->gemm.arrange(rows, width, n, width, slivers);
         slivers += width * GEMM_COLUMNS(n);

@@ -175,19 +175,19 @@ void matrix_dot(const matrix *weights, size_t first, size_t rows, const float *b
 
 /* ---- many rows of x -------------------------------------------------------------------------- */
 
-/* Arranges `rows` rows in slivers, the last one filled up with zeros. */
+/* Arranges `rows` rows in slivers, the last one filled up with other rows. */
 static void fill_panel(const matrix *weights, size_t first, size_t rows, float *panel)
 {
     enum { TURN = GEMM_ROWS / 2 }; /* rows that are decoded before they are arranged */
     size_t columns = GEMM_COLUMNS(weights->columns);
     float *decoded = panel + MATRIX_PANEL_ROWS * columns;
     for (size_t row = 0; row < rows || row % GEMM_ROWS != 0; row += TURN) {
-        const float *each[TURN] = {NULL};
+        const float *each[TURN];
         size_t left = row < rows ? rows - row : 0;
         size_t count = left < TURN ? left : TURN;
         matrix_decode(weights, first + row, count, decoded);
-        for (size_t r = 0; r < count; r++)
-            each[r] = decoded + r * weights->columns;
+        for (size_t r = 0; r < TURN; r++)
+            each[r] = decoded + (r < count ? r : 0) * weights->columns;
         kernel()->gemm.arrange(each, TURN, weights->columns, GEMM_ROWS,
                                panel + row / GEMM_ROWS * GEMM_ROWS * columns + row % GEMM_ROWS);
     }

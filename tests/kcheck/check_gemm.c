@@ -13,13 +13,13 @@ typedef struct arranged {
 static arranged arrange(const gemm_table *gemm, size_t count, size_t n, size_t width)
 {
     arranged a = {guard(count * n * sizeof(float)), guard(width * GEMM_COLUMNS(n) * sizeof(float))};
-    const float *rows[GEMM_ROWS] = {NULL};
+    const float *rows[GEMM_ROWS];
     size_t first = count / 2 / GEMM_QUAD * GEMM_QUAD; /* in two parts */
     float *sliver = a.sliver.end_aligned;
     fill_normal(a.rows.end_aligned, count * n);
     memset(sliver, 0xff, width * GEMM_COLUMNS(n) * sizeof *sliver);
-    for (size_t r = 0; r < count; r++)
-        rows[r] = (const float *)a.rows.end_aligned + r * n;
+    for (size_t r = 0; r < width; r++)
+        rows[r] = (const float *)a.rows.end_aligned + (r < count ? r : 0) * n;
     gemm->arrange(rows, first, n, width, sliver);
     gemm->arrange(rows + first, width - first, n, width, sliver + first);
     return a;
@@ -38,7 +38,9 @@ static void check_arranged(const subject *s, const arranged *a, size_t count, si
         for (size_t bit = 0; bit < 5; bit++)
             class |= (place >> bit & 1) << (4 - bit);
         size_t k = step * GEMM_CLASSES + class;
-        float wanted = i % width < count && k < n ? rows[i % width * n + k] : 0.0F;
+        if (i % width >= count)
+            continue; /* any row */
+        float wanted = k < n ? rows[i % width * n + k] : 0.0F;
         right = right && same_bits(&wanted, &sliver[i], 1);
     }
     check(right, "gemm.arrange", s->level, "places", n);
