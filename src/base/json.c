@@ -288,6 +288,48 @@ gptoss_status json_parse_file(const char *path, json_value **out, gptoss_error *
     return status;
 }
 
+/* The next number at or after `at` in valid JSON. */
+static const char *next_number(const char *at)
+{
+    for (; *at != '-' && !is_digit((unsigned char)*at); at++)
+        if (*at == '"')
+            for (at++; *at != '"'; at++)
+                at += *at == '\\';
+    return at;
+}
+
+/* Goes through a value in the order of the text and gives each number its spelling; cJSON frees the
+ * string of any value. */
+static bool keep_numbers(json_value *value, const char **at)
+{
+    if (cJSON_IsNumber(value)) {
+        *at = next_number(*at);
+        size_t length = strspn(*at, "+-.0123456789Ee");
+        value->valuestring = cJSON_malloc(length + 1);
+        if (value->valuestring == NULL)
+            return false;
+        memcpy(value->valuestring, *at, length);
+        value->valuestring[length] = '\0';
+        *at += length;
+    }
+    for (json_value *child = value->child; child != NULL; child = child->next)
+        if (!keep_numbers(child, at))
+            return false;
+    return true;
+}
+
+gptoss_status json_keep_numbers(json_value *document, const char *text, gptoss_error *error)
+{
+    if (!keep_numbers(document, &text))
+        return fail_memory(error, "a number in JSON", JSON_MAX_NUMBER);
+    return GPTOSS_OK;
+}
+
+const char *json_number_text(const json_value *value)
+{
+    return value->valuestring;
+}
+
 void json_free(json_value *document)
 {
     cJSON_Delete(document);

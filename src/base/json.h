@@ -54,6 +54,13 @@ const char *json_string(const json_value *value);
 double json_number(const json_value *value);
 bool json_bool(const json_value *value);
 
+/*
+ * A double does not tell 1 from 1.0. After json_keep_numbers, json_number_text has each number of
+ * the document as it is written in `text`, from which the document was parsed.
+ */
+gptoss_status json_keep_numbers(json_value *document, const char *text, gptoss_error *error);
+const char *json_number_text(const json_value *value);
+
 /* A whole number from 0 to 2^53 - 1, all of which a double holds exactly; false otherwise. */
 bool json_u64(const json_value *value, uint64_t *out);
 

@@ -24,7 +24,7 @@ static bool make_room(text_buffer *text, size_t more)
     return true;
 }
 
-static void append_bytes(text_buffer *text, const char *bytes, size_t length)
+void text_append_bytes(text_buffer *text, const char *bytes, size_t length)
 {
     if (!make_room(text, length))
         return;
@@ -85,7 +85,7 @@ static void append_code(text_buffer *text, uint32_t code)
         text_append(text, "\\u%04x", (unsigned)code);
     } else {
         size_t length = utf8_write(code, bytes);
-        append_bytes(text, bytes, length);
+        text_append_bytes(text, bytes, length);
     }
 }
 
@@ -93,13 +93,13 @@ void text_append_json(text_buffer *text, const char *bytes, size_t length)
 {
     const uint8_t *at = (const uint8_t *)bytes;
     const uint8_t *end = at + length;
-    append_bytes(text, "\"", 1);
+    text_append_bytes(text, "\"", 1);
     while (at < end && !text->failed) {
         int32_t code;
         at += utf8_next(at, (size_t)(end - at), &code);
         append_code(text, code < 0 ? UTF8_REPLACEMENT : (uint32_t)code);
     }
-    append_bytes(text, "\"", 1);
+    text_append_bytes(text, "\"", 1);
 }
 
 void text_free(text_buffer *text)

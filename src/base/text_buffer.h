@@ -16,6 +16,9 @@ typedef struct text_buffer {
 
 void text_append(text_buffer *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Bytes as they are, zeros too. */
+void text_append_bytes(text_buffer *text, const char *bytes, size_t length);
+
 /* A finite number as JSON, in the fewest digits that give it back. */
 void text_append_double(text_buffer *text, double value);
 void text_append_float(text_buffer *text, float value);
