@@ -328,6 +328,218 @@ GPTOSS_API size_t gptoss_utf8_push(gptoss_utf8_stream *stream, const char *bytes
 /* Ends the stream: an incomplete sequence becomes U+FFFD. `out` has GPTOSS_UTF8_ROOM(0) bytes. */
 GPTOSS_API size_t gptoss_utf8_end(gptoss_utf8_stream *stream, char *out);
 
+/* ---- conversations: the harmony format ------------------------------------------------------- */
+
+/* `length` bytes of UTF-8 that belong to someone else. `data` NULL: there is none, which is not the
+ * same as an empty text. */
+typedef struct gptoss_text {
+    const char *data;
+    size_t length;
+} gptoss_text;
+
+typedef enum gptoss_role {
+    GPTOSS_ROLE_ASSISTANT,
+    GPTOSS_ROLE_USER,
+    GPTOSS_ROLE_SYSTEM,
+    GPTOSS_ROLE_DEVELOPER,
+    GPTOSS_ROLE_TOOL,
+} gptoss_role;
+
+/* "assistant", "user", "system", "developer" or "tool". */
+GPTOSS_API const char *gptoss_role_name(gptoss_role role);
+
+/* The role of that name; false when there is none. */
+GPTOSS_API bool gptoss_role_find(const char *name, size_t length, gptoss_role *out);
+
+typedef enum gptoss_effort {
+    GPTOSS_EFFORT_NONE, /* not told to the model */
+    GPTOSS_EFFORT_LOW,
+    GPTOSS_EFFORT_MEDIUM,
+    GPTOSS_EFFORT_HIGH,
+} gptoss_effort;
+
+/* A function that the model may call. `parameters` is the JSON schema of its argument, an object;
+ * none when it has no argument. */
+typedef struct gptoss_tool {
+    gptoss_text name;
+    gptoss_text description;
+    gptoss_text parameters;
+} gptoss_tool;
+
+/* The tools NAME.TOOL. One without tools is but its description, as python is. */
+typedef struct gptoss_tool_namespace {
+    gptoss_text name;
+    gptoss_text description; /* may be none */
+    const gptoss_tool *tools;
+    size_t tool_count;
+} gptoss_tool_namespace;
+
+/* The namespaces browser and python as gpt-oss knows them. */
+GPTOSS_API const gptoss_tool_namespace *gptoss_browser_tools(void);
+GPTOSS_API const gptoss_tool_namespace *gptoss_python_tool(void);
+
+/* What a system message tells the model. Whatever is none, empty or 0 is left out. */
+typedef struct gptoss_system_content {
+    gptoss_text identity;
+    gptoss_text knowledge_cutoff;
+    gptoss_text date; /* of the conversation, YYYY-MM-DD */
+    gptoss_effort effort;
+    const gptoss_text *channels; /* that the model may write to */
+    size_t channel_count;
+    bool channel_required;
+    const gptoss_tool_namespace *namespaces; /* in any order: they are rendered sorted by name */
+    size_t namespace_count;
+} gptoss_system_content;
+
+/* What gpt-oss was trained with: its identity, the cutoff 2024-06, medium effort, and the channels
+ * analysis, commentary and final, one of which is required. No date and no tools. */
+GPTOSS_API gptoss_system_content gptoss_system_defaults(void);
+
+/* What a developer message tells the model: instructions (a chat's "system prompt") and tools. A
+ * conversation's functions are in the namespace "functions". */
+typedef struct gptoss_developer_content {
+    gptoss_text instructions;
+    const gptoss_tool_namespace *namespaces;
+    size_t namespace_count;
+} gptoss_developer_content;
+
+typedef enum gptoss_content_kind {
+    GPTOSS_CONTENT_TEXT,
+    GPTOSS_CONTENT_SYSTEM,    /* in system messages only */
+    GPTOSS_CONTENT_DEVELOPER, /* in developer messages only */
+} gptoss_content_kind;
+
+/* One part of a message's content; the member of its kind counts. */
+typedef struct gptoss_content {
+    gptoss_content_kind kind;
+    gptoss_text text;
+    gptoss_system_content system;
+    gptoss_developer_content developer;
+} gptoss_content;
+
+typedef struct gptoss_message {
+    gptoss_role role;
+    gptoss_text name;      /* of the author; a tool must have one, such as functions.get_weather */
+    gptoss_text recipient; /* such as functions.get_weather in a call */
+    gptoss_text channel;   /* such as analysis, commentary or final */
+    gptoss_text content_type; /* such as json or <|constrain|>json */
+    const gptoss_content *content;
+    size_t content_count;
+} gptoss_message;
+
+typedef struct gptoss_conversation gptoss_conversation;
+
+/*
+ * Reads a conversation from JSON as openai-harmony writes it: {"messages": [...]}, or the array
+ * alone. Tells the byte of a fault and refuses it (GPTOSS_FORMAT). `what` names the text in errors.
+ * docs/HARMONY.md describes the format.
+ */
+GPTOSS_API gptoss_status gptoss_conversation_read(const char *json, size_t length, const char *what,
+                                                  gptoss_conversation **out, gptoss_error *error);
+GPTOSS_API void gptoss_conversation_close(gptoss_conversation *conversation);
+
+/* The messages, which live as long as the conversation. */
+GPTOSS_API const gptoss_message *
+gptoss_conversation_messages(const gptoss_conversation *conversation, size_t *count);
+
+/* Which messages of a conversation the model is shown again. */
+typedef enum gptoss_history {
+    /* As openai-harmony: when the last message of the assistant is final, what is in the channel
+     * analysis before the first final message is left out. */
+    GPTOSS_HISTORY_HARMONY,
+    /* As a chat should: what is in the channel analysis is left out when a final message and then
+     * one of the user's came after it. So the turn under way keeps its analysis, tool calls too. */
+    GPTOSS_HISTORY_TURNS,
+    GPTOSS_HISTORY_ALL,
+} gptoss_history;
+
+/* What follows the last message. */
+typedef enum gptoss_ending {
+    GPTOSS_ENDING_COMPLETION, /* <|start|> and the next role: the model goes on from there */
+    GPTOSS_ENDING_NONE,
+    GPTOSS_ENDING_TRAINING, /* nothing, and a last final message ends with <|return|> */
+} gptoss_ending;
+
+/* Zeros are the common case: a prompt for the assistant. */
+typedef struct gptoss_render_options {
+    gptoss_history history;
+    gptoss_ending ending;
+    gptoss_role next_role; /* for GPTOSS_ENDING_COMPLETION */
+} gptoss_render_options;
+
+/*
+ * Turns messages into the tokens that the model is fed, the same as openai-harmony 0.0.8 does. Text
+ * is encoded as text, so that nothing in it becomes a control token. `options` may be NULL. Refused
+ * are a tool without a name, content in a message of another role and a schema that is no JSON
+ * (GPTOSS_FORMAT), and a tokenizer without harmony's control tokens (GPTOSS_UNSUPPORTED). *ids is
+ * the caller's to free.
+ */
+GPTOSS_API gptoss_status gptoss_render(const gptoss_tokenizer *tokenizer,
+                                       const gptoss_message *messages, size_t count,
+                                       const gptoss_render_options *options, uint32_t **ids,
+                                       size_t *id_count, gptoss_error *error);
+
+/* How a message in a stream of tokens ended. */
+typedef enum gptoss_message_end {
+    GPTOSS_MESSAGE_END_END,    /* <|end|>: another message follows */
+    GPTOSS_MESSAGE_END_RETURN, /* <|return|>: the turn is over */
+    GPTOSS_MESSAGE_END_CALL,   /* <|call|>: the recipient's result is waited for */
+    GPTOSS_MESSAGE_END_CUT,    /* none of these: the stream ended, or another message began */
+} gptoss_message_end;
+
+typedef enum gptoss_parser_event_kind {
+    GPTOSS_PARSER_BEGIN, /* a message's header is complete */
+    GPTOSS_PARSER_TEXT,  /* more of its content */
+    GPTOSS_PARSER_END,   /* its content is complete */
+} gptoss_parser_event_kind;
+
+/* Valid during the call. */
+typedef struct gptoss_parser_event {
+    gptoss_parser_event_kind kind;
+    const gptoss_message *message; /* its content is there with GPTOSS_PARSER_END only */
+    gptoss_text text;              /* GPTOSS_PARSER_TEXT: whole characters */
+    gptoss_message_end end;        /* GPTOSS_PARSER_END */
+} gptoss_parser_event;
+
+typedef void (*gptoss_parser_fn)(void *user, const gptoss_parser_event *event);
+
+/*
+ * Takes a model's tokens apart into messages. A strict parser refuses what openai-harmony 0.0.8
+ * refuses, and makes the same messages of the rest. A forgiving one (strict false) refuses nothing
+ * and loses nothing: what stands where a header should be becomes content, and control tokens that
+ * shape messages (<|start|>, <|channel|>, <|message|>, <|end|>, <|call|>, <|return|>) are never
+ * content. Bytes that are no UTF-8 become U+FFFD in both.
+ */
+typedef struct gptoss_parser gptoss_parser;
+
+/* Zeros: a forgiving parser of what follows a prompt that ended with <|start|>assistant. */
+typedef struct gptoss_parser_options {
+    bool strict;
+    bool from_start;        /* the stream begins with <|start|>; `role` is not used */
+    gptoss_role role;       /* of the first message */
+    gptoss_parser_fn event; /* may be NULL */
+    void *user;
+} gptoss_parser_options;
+
+/* `options` may be NULL. The tokenizer must outlive the parser and have harmony's control tokens
+ * (GPTOSS_UNSUPPORTED). */
+GPTOSS_API gptoss_status gptoss_parser_open(const gptoss_tokenizer *tokenizer,
+                                            const gptoss_parser_options *options,
+                                            gptoss_parser **out, gptoss_error *error);
+GPTOSS_API void gptoss_parser_close(gptoss_parser *parser);
+
+/* Takes the next token. After a refusal (GPTOSS_FORMAT) a strict parser refuses all that follows.
+ */
+GPTOSS_API gptoss_status gptoss_parser_push(gptoss_parser *parser, uint32_t id,
+                                            gptoss_error *error);
+
+/* Ends the stream, and with it the message under way. */
+GPTOSS_API gptoss_status gptoss_parser_end(gptoss_parser *parser, gptoss_error *error);
+
+/* The messages that are complete; the array until the next push, what it points to as long as the
+ * parser. Each has one content, a text. */
+GPTOSS_API const gptoss_message *gptoss_parser_messages(const gptoss_parser *parser, size_t *count);
+
 /* ---- execution ------------------------------------------------------------------------------- */
 
 typedef struct gptoss_sequence gptoss_sequence;
