@@ -40,6 +40,11 @@ typedef enum flag_id {
     FLAG_NO_DISPLAY_PROMPT,
     FLAG_DECODE,
     FLAG_NULL,
+    FLAG_PRINT_IDS,
+    FLAG_HISTORY,
+    FLAG_ENDING,
+    FLAG_ROLE,
+    FLAG_STRICT,
     FLAG_TENSORS,
     FLAG_CHECK,
     FLAG_SHA256,
@@ -103,6 +108,9 @@ typedef struct options {
     const char *sketch;     /* likewise */
     const char *cpu;        /* NULL: GPTOSS_CPU, else all that the processor has */
     const char *pin;        /* "auto", "on" or "off" */
+    const char *history;    /* "harmony", "turns" or "all" */
+    const char *ending;     /* "completion", "none" or "training" */
+    const char *role;       /* of the message to come; "none": the stream tells */
     const char *synthetic;  /* NULL: a checkpoint */
     const char *prompts;    /* lists, as those below */
     const char *generations;
@@ -130,6 +138,8 @@ typedef struct options {
     bool no_display_prompt;
     bool decode;
     bool null;
+    bool print_ids;
+    bool strict;
     bool tensors;
     bool check;
     bool sha256;
@@ -184,6 +194,8 @@ typedef enum command_id {
     COMMAND_GENERATE,
     COMMAND_PERPLEXITY,
     COMMAND_TOKENIZE,
+    COMMAND_RENDER,
+    COMMAND_PARSE,
     COMMAND_INSPECT,
     COMMAND_DUMP,
     COMMAND_PARITY,
@@ -227,6 +239,8 @@ const char *flag_help(const flag *of, char text[FLAG_HELP_ROOM]);
 int run_generate(const options *given);
 int run_perplexity(const options *given);
 int run_tokenize(const options *given);
+int run_render(const options *given);
+int run_parse(const options *given);
 int run_inspect(const options *given);
 int run_dump(const options *given);
 int run_parity(const options *given);

@@ -5,7 +5,8 @@
 
 #define ON(command)       (1U << COMMAND_##command)
 #define ON_RUNS           (ON(GENERATE) | ON(PERPLEXITY) | ON(DUMP) | ON(PARITY))
-#define ON_MODEL          (ON_RUNS | ON(TOKENIZE) | ON(INSPECT) | ON(BENCH))
+#define ON_TEXT           (ON(TOKENIZE) | ON(RENDER) | ON(PARSE))
+#define ON_MODEL          (ON_RUNS | ON_TEXT | ON(INSPECT) | ON(BENCH))
 #define ON_ALL            (ON_MODEL | ON(HELP) | ON(COMPLETION))
 #define AT(member)        offsetof(options, member)
 #define MOST_TOKENS       1048576 /* more positions than any model has */
@@ -21,11 +22,11 @@ const char *const flag_group_names[GROUP_COUNT] = {"Input", "Sampling", "Output"
 /* In the order of the help. A flag that means something else to another command has a second row.
  */
 static const flag flag_table[] = {
-    {FLAG_MODEL, ON_MODEL & ~ON(TOKENIZE), "model", NULL, 'm', GROUP_INPUT, VALUE_PATH, AT(model),
-     0, 0, "PATH", NULL,
+    {FLAG_MODEL, ON_MODEL & ~ON_TEXT, "model", NULL, 'm', GROUP_INPUT, VALUE_PATH, AT(model), 0, 0,
+     "PATH", NULL,
      "The checkpoint: a .safetensors file, a directory, a hub snapshot, or a hub name such as "
      "openai/gpt-oss-20b that has been downloaded into the hub's cache."},
-    {FLAG_MODEL, ON(TOKENIZE), "model", NULL, 'm', GROUP_INPUT, VALUE_PATH, AT(model), 0, 0, "PATH",
+    {FLAG_MODEL, ON_TEXT, "model", NULL, 'm', GROUP_INPUT, VALUE_PATH, AT(model), 0, 0, "PATH",
      NULL, "The checkpoint whose tokenizer is used. Its weights are not needed."},
     {FLAG_SYNTHETIC, ON(BENCH), "synthetic", NULL, 0, GROUP_INPUT, VALUE_TEXT, AT(synthetic), 0, 0,
      "SHAPE", NULL,
@@ -44,12 +45,23 @@ static const flag flag_table[] = {
      "A tokenizer.json or .tiktoken file, instead of the one beside or above the checkpoint."},
     {FLAG_PROMPT, ON(GENERATE) | ON(TOKENIZE) | ON(DUMP), "prompt", NULL, 'p', GROUP_INPUT,
      VALUE_TEXT, AT(prompt), 0, 0, "TEXT", NULL, "The text; - reads it from standard input."},
+    {FLAG_PROMPT, ON(PARSE), "prompt", NULL, 'p', GROUP_INPUT, VALUE_TEXT, AT(prompt), 0, 0, "TEXT",
+     NULL,
+     "What the model said, control tokens such as <|message|> spelled out; - reads it from "
+     "standard "
+     "input."},
     {FLAG_FILE, ON(GENERATE) | ON(DUMP), "file", NULL, 'f', GROUP_INPUT, VALUE_PATH, AT(file), 0, 0,
      "FILE", NULL, "A file with the text, taken byte by byte: a newline at its end is part of it."},
     {FLAG_FILE, ON(TOKENIZE), "file", NULL, 'f', GROUP_INPUT, VALUE_PATH, AT(file), 0, 0, "FILE",
      NULL, "A file with the text, or with --decode the ids; - is standard input."},
     {FLAG_FILE, ON(PERPLEXITY), "file", NULL, 'f', GROUP_INPUT, VALUE_PATH, AT(file), 0, 0, "FILE",
      NULL, "The text to score; - reads it from standard input."},
+    {FLAG_FILE, ON(RENDER), "file", NULL, 'f', GROUP_INPUT, VALUE_PATH, AT(file), 0, 0, "FILE",
+     NULL, "The conversation as JSON; - is standard input."},
+    {FLAG_FILE, ON(PARSE), "file", NULL, 'f', GROUP_INPUT, VALUE_PATH, AT(file), 0, 0, "FILE", NULL,
+     "A file with what the model said, as with -p; - is standard input."},
+    {FLAG_IDS, ON(PARSE), "ids", NULL, 0, GROUP_INPUT, VALUE_TEXT, AT(ids), 0, 0, "IDS", NULL,
+     "What the model said as token ids, such as 1,2,3; - reads them from standard input."},
     {FLAG_IDS, ON(GENERATE) | ON(DUMP), "ids", NULL, 0, GROUP_INPUT, VALUE_TEXT, AT(ids), 0, 0,
      "IDS", NULL,
      "The prompt as token ids, such as 1,2,3; - reads them from standard input. No tokenizer is "
@@ -70,8 +82,32 @@ static const flag flag_table[] = {
     {FLAG_NULL, ON(TOKENIZE), "null", NULL, '0', GROUP_INPUT, VALUE_NONE, AT(null), 0, 0, NULL,
      NULL,
      "The input holds many texts, each ended by a zero byte; print one JSON array of ids a line."},
-    {FLAG_ESCAPE, ON(TOKENIZE) | ON(DUMP), "escape", NULL, 'e', GROUP_INPUT, VALUE_NONE, AT(escape),
-     0, 0, NULL, NULL, "Read \\n, \\r, \\t, \\\", \\', \\\\ and \\xHH in -p as C does."},
+    {FLAG_NULL, ON(RENDER) | ON(PARSE), "null", NULL, '0', GROUP_INPUT, VALUE_NONE, AT(null), 0, 0,
+     NULL, NULL,
+     "The input holds many conversations or lists of ids, each ended by a zero byte; print one "
+     "line "
+     "of JSON for each, {\"error\": SENTENCE} for what is refused."},
+    {FLAG_HISTORY, ON(RENDER), "history", NULL, 0, GROUP_INPUT, VALUE_CHOICE, AT(history), 0, 0,
+     "harmony|turns|all", "harmony",
+     "What is left out of the channel analysis: as openai-harmony does it, what belongs to turns "
+     "that the user has answered, or nothing."},
+    {FLAG_ENDING, ON(RENDER), "ending", NULL, 0, GROUP_INPUT, VALUE_CHOICE, AT(ending), 0, 0,
+     "completion|none|training", "completion",
+     "What follows the messages: <|start|> and the next role, nothing, or nothing with <|return|> "
+     "at the end of a final message."},
+    {FLAG_ROLE, ON(RENDER), "role", NULL, 0, GROUP_INPUT, VALUE_CHOICE, AT(role), 0, 0,
+     "assistant|user|system|developer|tool", "assistant", "The next role of --ending completion."},
+    {FLAG_ROLE, ON(PARSE), "role", NULL, 0, GROUP_INPUT, VALUE_CHOICE, AT(role), 0, 0,
+     "assistant|user|system|developer|tool|none", "assistant",
+     "Whose message comes first, when the prompt ended with <|start|> and that role; with none, "
+     "the input begins with <|start|>."},
+    {FLAG_STRICT, ON(PARSE), "strict", NULL, 0, GROUP_INPUT, VALUE_NONE, AT(strict), 0, 0, NULL,
+     NULL,
+     "Refuse what openai-harmony refuses. Otherwise messages are made of anything, and nothing is "
+     "lost."},
+    {FLAG_ESCAPE, ON(TOKENIZE) | ON(PARSE) | ON(DUMP), "escape", NULL, 'e', GROUP_INPUT, VALUE_NONE,
+     AT(escape), 0, 0, NULL, NULL,
+     "Read \\n, \\r, \\t, \\\", \\', \\\\ and \\xHH in -p as C does."},
     {FLAG_ESCAPE, ON(GENERATE), "escape", NULL, 'e', GROUP_INPUT, VALUE_NONE, AT(escape), 0, 0,
      NULL, NULL, "Read \\n, \\r, \\t, \\\", \\', \\\\ and \\xHH in -p and --stop as C does."},
     {FLAG_PARSE_SPECIAL, ON(GENERATE) | ON(TOKENIZE) | ON(DUMP), "parse-special", NULL, 0,
@@ -136,8 +172,10 @@ static const flag flag_table[] = {
      NULL, "Read every weight and look for NaN, infinity and invalid scales."},
     {FLAG_SHA256, ON(INSPECT), "sha256", NULL, 0, GROUP_OUTPUT, VALUE_NONE, AT(sha256), 0, 0, NULL,
      NULL, "Print the SHA-256 of every weight file."},
-    {FLAG_JSON, ON_MODEL & ~(ON(DUMP) | ON(BENCH)), "json", NULL, 0, GROUP_OUTPUT, VALUE_NONE,
-     AT(json), 0, 0, NULL, NULL, "Print one JSON object instead of text."},
+    {FLAG_PRINT_IDS, ON(RENDER), "ids", NULL, 0, GROUP_OUTPUT, VALUE_NONE, AT(print_ids), 0, 0,
+     NULL, NULL, "Print the token ids as a list that --ids takes, instead of the text."},
+    {FLAG_JSON, ON_MODEL & ~(ON(DUMP) | ON(BENCH) | ON(RENDER)), "json", NULL, 0, GROUP_OUTPUT,
+     VALUE_NONE, AT(json), 0, 0, NULL, NULL, "Print one JSON object instead of text."},
     {FLAG_MAN, ON(HELP), "man", NULL, 0, GROUP_OUTPUT, VALUE_NONE, AT(man), 0, 0, NULL, NULL,
      "Print the manual page as roff source."},
 
@@ -243,6 +281,24 @@ const command command_table[COMMAND_COUNT] = {
      "Prints the tokens of a text, one a line with its id; with --json the ids alone. With "
      "--decode, writes the bytes that ids stand for; ids without a token stand for nothing.",
      false, run_tokenize},
+    {COMMAND_RENDER, "render", NULL, "(-m PATH | --tokenizer FILE) -f FILE [flags]",
+     "turn a conversation into a prompt",
+     "Renders a conversation in the harmony format that gpt-oss was trained with, the same tokens "
+     "as "
+     "openai-harmony. The file is JSON: {\"messages\": [{\"role\": \"user\", \"content\": "
+     "\"Hello\"}]}; docs/HARMONY.md describes it. Control tokens are printed as their names, so "
+     "that "
+     "the text alone cannot tell them from the same words in a message; with --ids the ids can, "
+     "and "
+     "gptoss generate --ids - continues them.",
+     false, run_render},
+    {COMMAND_PARSE, "parse", NULL,
+     "(-m PATH | --tokenizer FILE) (--ids IDS | -p TEXT | -f FILE) [flags]",
+     "take what the model said apart into messages",
+     "Reads tokens in the harmony format and prints the messages in them: a line in brackets with "
+     "role, name, recipient, channel and content type, then the content. With --json, one object "
+     "with the messages as gptoss render reads them.",
+     false, run_parse},
     {COMMAND_INSPECT, "inspect", NULL, "-m PATH [flags]", "describe a checkpoint",
      "Prints the architecture, the layout of the files, parameters, bytes by kind and bytes read "
      "for one token, and the memory that a context takes beside what the machine has. Weights are "

@@ -89,6 +89,24 @@ int session_open_tokenizer(session *of, const options *given, bool required)
     return console_error(&error);
 }
 
+int session_open_tokenizer_alone(session *of, const options *given)
+{
+    struct stat at;
+    gptoss_error error;
+    if (given->tokenizer == NULL && given->model == NULL)
+        return console_usage(given->command, "expected -m PATH or --tokenizer FILE, found neither");
+    if (given->tokenizer != NULL)
+        return session_open_tokenizer(of, given, true);
+    if (stat(given->model, &at) == 0 && S_ISDIR(at.st_mode)) {
+        if (gptoss_tokenizer_open(given->model, &of->tokenizer, &error) == GPTOSS_OK)
+            return EXIT_GOOD;
+        return console_error(&error);
+    }
+    /* a hub name or a weight file is resolved by opening the checkpoint */
+    int status = session_open_model(of, given);
+    return status == EXIT_GOOD ? session_open_tokenizer(of, given, true) : status;
+}
+
 uint32_t session_chunk(const options *given)
 {
     return given->chunk > 0 ? (uint32_t)given->chunk : GPTOSS_DEFAULT_CHUNK;

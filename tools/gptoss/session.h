@@ -33,6 +33,10 @@ int session_prepare_model(session *of, const options *given);
  */
 int session_open_tokenizer(session *of, const options *given, bool required);
 
+/* Opens the tokenizer of --tokenizer or of -m, of which a directory without weights is good enough.
+ */
+int session_open_tokenizer_alone(session *of, const options *given);
+
 /* Opens the executor with the precision, the threads and the chunk asked for. */
 int session_open_executor(session *of, const options *given, gptoss_numerics numerics);
 

@@ -3,33 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "console.h"
 #include "input.h"
 #include "json_writer.h"
 #include "session.h"
-
-/* ---- finding the tokenizer ------------------------------------------------------------------- */
-
-/* A directory without weights is good enough; a hub name or a weight file is resolved by opening
- * the checkpoint. */
-static int open_tokenizer(session *of, const options *given)
-{
-    struct stat at;
-    gptoss_error error;
-    if (given->tokenizer == NULL && given->model == NULL)
-        return console_usage(given->command, "expected -m PATH or --tokenizer FILE, found neither");
-    if (given->tokenizer != NULL)
-        return session_open_tokenizer(of, given, true);
-    if (stat(given->model, &at) == 0 && S_ISDIR(at.st_mode)) {
-        if (gptoss_tokenizer_open(given->model, &of->tokenizer, &error) == GPTOSS_OK)
-            return EXIT_GOOD;
-        return console_error(&error);
-    }
-    int status = session_open_model(of, given);
-    return status == EXIT_GOOD ? session_open_tokenizer(of, given, true) : status;
-}
 
 /* ---- ids to text ----------------------------------------------------------------------------- */
 
@@ -172,7 +150,7 @@ int run_tokenize(const options *given)
         return console_usage(given->command,
                              "--decode: expected neither --json nor --null with it");
     session opened = {.model = NULL};
-    int status = open_tokenizer(&opened, given);
+    int status = session_open_tokenizer_alone(&opened, given);
     if (status == EXIT_GOOD)
         status = given->decode ? decode(opened.tokenizer, given) : encode(opened.tokenizer, given);
     session_close(&opened);
