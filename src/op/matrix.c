@@ -175,21 +175,20 @@ void matrix_dot(const matrix *weights, size_t first, size_t rows, const float *b
 
 /* ---- many rows of x -------------------------------------------------------------------------- */
 
-/* Arranges `rows` rows in slivers, the last one filled up with other rows. */
-static void fill_panel(const matrix *weights, size_t first, size_t rows, float *panel)
+/* Arranges `rows` (1 to GEMM_ROWS) rows as a sliver, filled up with other rows. */
+static void fill_sliver(const matrix *weights, size_t first, size_t rows, float *sliver)
 {
     enum { TURN = GEMM_ROWS / 2 }; /* rows that are decoded before they are arranged */
-    size_t columns = GEMM_COLUMNS(weights->columns);
-    float *decoded = panel + MATRIX_PANEL_ROWS * columns;
-    for (size_t row = 0; row < rows || row % GEMM_ROWS != 0; row += TURN) {
+    size_t columns = weights->columns;
+    float *decoded = sliver + GEMM_ROWS * GEMM_COLUMNS(columns);
+    for (size_t row = 0; row < GEMM_ROWS; row += TURN) {
         const float *each[TURN];
         size_t left = row < rows ? rows - row : 0;
         size_t count = left < TURN ? left : TURN;
         matrix_decode(weights, first + row, count, decoded);
         for (size_t r = 0; r < TURN; r++)
-            each[r] = decoded + (r < count ? r : 0) * weights->columns;
-        kernel()->gemm.arrange(each, TURN, weights->columns, GEMM_ROWS,
-                               panel + row / GEMM_ROWS * GEMM_ROWS * columns + row % GEMM_ROWS);
+            each[r] = decoded + (r < count ? r : 0) * columns;
+        kernel()->gemm.arrange(each, TURN, columns, GEMM_ROWS, sliver + row);
     }
 }
 
@@ -212,33 +211,21 @@ static gemm_ahead rows_ahead(const matrix *weights, size_t first, size_t rows, s
     return ahead;
 }
 
-static void multiply_panel(const float *panel, size_t rows, size_t columns, const float *bias,
-                           const float *slivers, size_t batch, float *y, size_t y_stride,
-                           gemm_ahead ahead)
-{
-    for (size_t b = 0; b < batch; b += GEMM_TOKENS) {
-        size_t tokens = batch - b < GEMM_TOKENS ? batch - b : GEMM_TOKENS;
-        for (size_t r = 0; r < rows; r += GEMM_ROWS) {
-            size_t count = rows - r < GEMM_ROWS ? rows - r : GEMM_ROWS;
-            kernel()->gemm.multiply(panel + r * GEMM_COLUMNS(columns), count,
-                                    slivers + b * GEMM_COLUMNS(columns), tokens, columns,
-                                    bias == NULL ? NULL : bias + r, y + b * y_stride + r, y_stride,
-                                    &ahead);
-        }
-    }
-}
-
 void matrix_multiply(const matrix *weights, size_t first, size_t rows, const float *bias,
                      const float *slivers, size_t batch, float *y, size_t y_stride, float *panel)
 {
-    size_t calls = (batch + GEMM_TOKENS - 1) / GEMM_TOKENS * (MATRIX_PANEL_ROWS / GEMM_ROWS);
-    for (size_t row = 0; row < rows; row += MATRIX_PANEL_ROWS) {
+    size_t columns = weights->columns;
+    size_t calls = (batch + GEMM_TOKENS - 1) / GEMM_TOKENS;
+    for (size_t row = 0; row < rows; row += GEMM_ROWS) {
         size_t left = rows - row;
-        size_t count = left < MATRIX_PANEL_ROWS ? left : MATRIX_PANEL_ROWS;
-        size_t next = left - count < MATRIX_PANEL_ROWS ? left - count : MATRIX_PANEL_ROWS;
-        fill_panel(weights, first + row, count, panel);
-        multiply_panel(panel, count, weights->columns, bias == NULL ? NULL : bias + row, slivers,
-                       batch, y + row, y_stride,
-                       rows_ahead(weights, first + row + count, next, calls));
+        size_t count = left < GEMM_ROWS ? left : GEMM_ROWS;
+        size_t next = left - count < GEMM_ROWS ? left - count : GEMM_ROWS;
+        gemm_ahead ahead = rows_ahead(weights, first + row + count, next, calls);
+        fill_sliver(weights, first + row, count, panel);
+        for (size_t b = 0; b < batch; b += GEMM_TOKENS)
+            kernel()->gemm.multiply(panel, count, slivers + b * GEMM_COLUMNS(columns),
+                                    batch - b < GEMM_TOKENS ? batch - b : GEMM_TOKENS, columns,
+                                    bias == NULL ? NULL : bias + row, y + b * y_stride + row,
+                                    y_stride, &ahead);
     }
 }

@@ -56,15 +56,11 @@ matrix matrix_slice(const matrix *whole, size_t first, size_t rows);
 /* Decodes rows [first, first + rows) to out [rows, columns], exactly. */
 void matrix_decode(const matrix *weights, size_t first, size_t rows, float *out);
 
-/* A thread's share of a matrix is a multiple of so many rows. */
-#define MATRIX_UNIT_ROWS 32
-
-/* Rows that are decoded at a time for many rows of x: few enough to stay in the second cache. */
-#define MATRIX_PANEL_ROWS (2 * GEMM_ROWS)
+/* Rows that are worked on together; a thread's share of a matrix is a multiple of it. */
+#define MATRIX_UNIT_ROWS GEMM_ROWS
 
 /* Floats of scratch that products take. */
-#define MATRIX_PANEL_FLOATS(columns)                                                               \
-    ((MATRIX_PANEL_ROWS + MATRIX_UNIT_ROWS) * GEMM_COLUMNS(columns))
+#define MATRIX_PANEL_FLOATS(columns) (2 * MATRIX_UNIT_ROWS * GEMM_COLUMNS(columns))
 
 /* y[r] = canonical dot of row first + r and x [columns], plus bias[r] unless bias is NULL, for
  * r < rows. panel: MATRIX_PANEL_FLOATS(columns) of scratch. */
