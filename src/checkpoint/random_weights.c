@@ -35,7 +35,7 @@ static double normal_quantile(double p)
 
 void normal_make(normal *out, double mean, double deviation, dtype type)
 {
-    static double quantiles[NORMAL_QUANTILES];
+    static _Thread_local double quantiles[NORMAL_QUANTILES]; /* threads make their parts at once */
     if (quantiles[0] == 0)
         for (int i = 0; i < NORMAL_QUANTILES; i++)
             quantiles[i] = normal_quantile((i + 0.5) / NORMAL_QUANTILES);
