@@ -33,21 +33,35 @@ typedef struct sketch_row {
 /*
  * A vector in digits of 8 bits: x_k ~ step * (256 * d1_k + d0_k). Beyond the columns they are zero.
  *
- *     digits [2: d1, d0][2 halves][groups, 16]   half h, group g, j: column 32 g + 16 h + j
- *     sums   [2: d1, d0][groups]                 of the digits of a group
+ *     digits  [2: d1, d0][2 halves][groups, 16]   half h, group g, j: column 32 g + 16 h + j
+ *     centre  [2: d1, d0][groups, 4][2]           what takes 8 off the nibbles:
+ *                 [0]  -8 * the digits j = 4 i .. 4 i + 3 of both halves, in words as the products
+ *                 [1]  0    of bytes have
  */
 typedef struct sketch_vector {
     const int8_t *digits;
-    const int16_t *sums;
+    const int16_t *centre;
     size_t groups;
 } sketch_vector;
 
+/* Some rows of a plane [rows, groups, 16] with its multipliers [rows, groups]. */
+typedef struct sketch_rows {
+    const uint8_t *plane;
+    const uint8_t *multipliers;
+    const uint32_t *ids; /* [count + next] */
+    size_t count;        /* those wanted */
+    size_t next;         /* those that will be wanted soon, and may be fetched */
+} sketch_rows;
+
+/* How many rows ahead a plane is fetched. */
+#define SKETCH_AHEAD 8
+
 /*
- * sums[r] = sum over g of multipliers[r, g] * sum over the group of (nibble - 8) * (256 d1 + d0).
- * plane [rows, groups, 16], multipliers [rows, groups].
+ * sums[i] = sum over g of multipliers[r, g] * sum over the group of (nibble - 8) * (256 d1 + d0),
+ * r being ids[i].
  */
-typedef void (*kernel_sketch_product_fn)(const uint8_t *plane, const uint8_t *multipliers,
-                                         size_t rows, const sketch_vector *x, int64_t *sums);
+typedef void (*kernel_sketch_product_fn)(const sketch_rows *rows, const sketch_vector *x,
+                                         int64_t *sums);
 
 /*
  * Sketches one row w [groups * 32], padded with zeros: high and low [groups, 16], multipliers

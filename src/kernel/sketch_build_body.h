@@ -92,8 +92,33 @@ static inline float choose_scale(float largest)
     return float_from_bits((bits_from_float(largest / (255.0F * TOP)) + 0xffffU) & 0xffff0000U);
 }
 
-static void build_row(const float *w, size_t groups, uint8_t *high, uint8_t *low,
-                      uint8_t *multipliers, sketch_row *row)
+/* How a group is quantised: to whole multiples of step = scale * multiplier. */
+typedef struct group_step {
+    uint8_t multiplier;
+    float step;
+    float inverse;
+} group_step;
+
+static inline group_step choose_step(float largest, float scale)
+{
+    float inverse_top = scale > 0.0F ? 1.0F / ((float)TOP * scale) : 0.0F;
+    float top = largest * inverse_top;
+    uint32_t multiplier = top > 0.0F ? (uint32_t)top + 1 : 0;
+    multiplier = multiplier < 255 ? multiplier : 255;
+    float step = scale * (float)multiplier;
+    return (group_step){(uint8_t)multiplier, step, multiplier > 0 ? 1.0F / step : 0.0F};
+}
+
+static inline void set_norms(const square_sums *sums, size_t groups, sketch_row *row)
+{
+    row->residual[0] = norm_above(sums->high, groups);
+    row->residual[1] = norm_above(sums->both, groups);
+    row->norm = (norm_above(sums->weights, groups) + row->residual[0]) * (1.0F + 0x1p-22F);
+}
+
+/* Not called by a level that has vectors of its own for it. */
+__attribute__((unused)) static void build_row(const float *w, size_t groups, uint8_t *high,
+                                              uint8_t *low, uint8_t *multipliers, sketch_row *row)
 {
     float largest = float_from_bits(largest_bits(w, groups * SKETCH_GROUP));
     if (!(largest <= FLT_MAX)) {
@@ -102,25 +127,18 @@ static void build_row(const float *w, size_t groups, uint8_t *high, uint8_t *low
     }
     square_sums sums = {{0.0F}, {0.0F}, {0.0F}};
     float scale = choose_scale(largest);
-    float inverse_top = scale > 0.0F ? 1.0F / ((float)TOP * scale) : 0.0F;
     for (size_t g = 0; g < groups; g++) {
         const float *from = w + g * SKETCH_GROUP;
-        float top = float_from_bits(largest_bits(from, SKETCH_GROUP)) * inverse_top;
-        uint32_t multiplier = top > 0.0F ? (uint32_t)top + 1 : 0;
-        multiplier = multiplier < 255 ? multiplier : 255;
-        float step = scale * (float)multiplier;
-        float inverse = multiplier > 0 ? 1.0F / step : 0.0F;
+        group_step s = choose_step(float_from_bits(largest_bits(from, SKETCH_GROUP)), scale);
         uint32_t bytes[2][HALF];
-        quantise_half(from, step, inverse, bytes[0], &sums);
-        quantise_half(from + HALF, step, inverse, bytes[1], &sums);
+        quantise_half(from, s.step, s.inverse, bytes[0], &sums);
+        quantise_half(from + HALF, s.step, s.inverse, bytes[1], &sums);
         for (size_t j = 0; j < HALF; j++) {
             high[g * HALF + j] = (uint8_t)(bytes[0][j] >> 4 | (bytes[1][j] & 240U));
             low[g * HALF + j] = (uint8_t)((bytes[0][j] & 15U) | bytes[1][j] << 4);
         }
-        multipliers[g] = (uint8_t)multiplier;
+        multipliers[g] = s.multiplier;
     }
     row->scale = scale;
-    row->residual[0] = norm_above(sums.high, groups);
-    row->residual[1] = norm_above(sums.both, groups);
-    row->norm = (norm_above(sums.weights, groups) + row->residual[0]) * (1.0F + 0x1p-22F);
+    set_norms(&sums, groups, row);
 }

@@ -122,8 +122,9 @@ static uint64_t lay_out_search(token_search *of, void *memory, size_t columns)
     carver c = {memory, 0};
     row_search *s = &of->search;
     s->digits = carve(&c, 2 * s->sketch->groups, SKETCH_GROUP);
-    s->sums = carve(&c, 2 * s->sketch->groups, sizeof *s->sums);
+    s->centre = carve(&c, 2 * s->sketch->groups, 8 * sizeof *s->centre);
     s->estimates = carve(&c, s->sketch->rows, sizeof *s->estimates);
+    s->blocks = carve(&c, (s->sketch->rows + SEARCH_BLOCK - 1) / SEARCH_BLOCK, sizeof *s->blocks);
     s->finders = carve(&c, of->threads, sizeof *s->finders);
     for (uint32_t t = 0; t < of->threads; t++) {
         ranked_row *leaders = carve(&c, s->room, sizeof *leaders);

@@ -82,6 +82,14 @@ typedef struct row_finder {
     uint64_t exact;
 } row_finder;
 
+/* Of SEARCH_BLOCK rows, one behind another, the largest estimate and the largest that a product can
+ * be; infinite where a row has no bound. */
+#define SEARCH_BLOCK 64
+typedef struct row_block {
+    float estimate;
+    float above;
+} row_block;
+
 /* What a search works in: shared by the team. */
 typedef struct row_search {
     const matrix *weights;
@@ -89,8 +97,9 @@ typedef struct row_search {
     float largest_norm;
     size_t room;         /* most rows that a query may want, and SEARCH_LEADERS more */
     int8_t *digits;      /* [2, 2, groups, 16] */
-    int16_t *sums;       /* [2, groups] */
+    int16_t *centre;     /* [2, groups, 4, 2] */
     float *estimates;    /* [rows] by the high plane */
+    row_block *blocks;   /* [rows / SEARCH_BLOCK, rounded up] */
     row_finder *finders; /* [threads] */
     double step;         /* of the digits */
     float slope;         /* a row's bound is residual * slope */

@@ -62,14 +62,14 @@ static size_t place_of(size_t k, size_t groups)
     return (k / half % 2 * groups + k / SKETCH_GROUP) * half + k % half;
 }
 
-/* Digits of x, sums over groups, and the norm of what they leave. */
+/* Digits of x, what centres products with them, and the norm of what they leave. */
 static double split(const float *x, row_search *search)
 {
     const sketch *s = search->sketch;
     size_t per_digit = s->groups * SKETCH_GROUP;
     double left = 0.0;
     memset(search->digits, 0, 2 * per_digit);
-    memset(search->sums, 0, 2 * s->groups * sizeof *search->sums);
+    memset(search->centre, 0, 2 * s->groups * 8 * sizeof *search->centre);
     for (size_t k = 0; k < s->columns; k++) {
         long whole = lrint(x[k] / search->step);
         long high = (whole + 128) >> 8;
@@ -79,9 +79,10 @@ static double split(const float *x, row_search *search)
         left += rest * rest;
         search->digits[place] = (int8_t)high;
         search->digits[per_digit + place] = (int8_t)low;
-        search->sums[k / SKETCH_GROUP] = (int16_t)(search->sums[k / SKETCH_GROUP] + high);
-        search->sums[s->groups + k / SKETCH_GROUP] =
-            (int16_t)(search->sums[s->groups + k / SKETCH_GROUP] + low);
+        int16_t *centre = search->centre + k / SKETCH_GROUP * 8 + k % (SKETCH_GROUP / 2) / 4 * 2;
+        *centre = (int16_t)(*centre - 8 * high);
+        centre += s->groups * 8;
+        *centre = (int16_t)(*centre - 8 * low);
     }
     return sqrt(left);
 }
@@ -135,33 +136,47 @@ static inline float scaled(const row_search *search, size_t row, int64_t sum)
     return (float)((double)sum * search->step * search->sketch->known[row].scale);
 }
 
-static sketch_vector vector_of(const row_search *search)
+/* The sums of some rows of a plane; those behind them in the list are next. */
+static void sum_plane(const row_search *search, size_t plane, const uint32_t *ids, size_t count,
+                      size_t next, int64_t *sums)
 {
-    return (sketch_vector){search->digits, search->sums, search->sketch->groups};
+    const sketch *s = search->sketch;
+    sketch_rows rows = {s->planes[plane], s->multipliers, ids, count, next};
+    sketch_vector x = {search->digits, search->centre, s->groups};
+    kernel()->sketch.product(&rows, &x, sums);
+}
+
+/* Estimates rows [first, first + count) of one block; rows until `end` come next. */
+static void estimate_block(row_search *search, size_t first, size_t count, size_t end)
+{
+    uint32_t ids[SEARCH_BLOCK + SKETCH_AHEAD];
+    int64_t sums[SEARCH_BLOCK];
+    row_block block = {-INFINITY, -INFINITY};
+    for (size_t i = 0; i < SEARCH_BLOCK + SKETCH_AHEAD; i++)
+        ids[i] = (uint32_t)(first + i);
+    size_t next = end - first - count < SKETCH_AHEAD ? end - first - count : SKETCH_AHEAD;
+    sum_plane(search, 0, ids, count, next, sums);
+    for (size_t r = 0; r < count; r++) {
+        float estimate = scaled(search, first + r, 16 * sums[r]);
+        float above = estimate + bound_of(search, &search->sketch->known[first + r], 0);
+        above = above <= FLT_MAX ? above : INFINITY;
+        search->estimates[first + r] = estimate;
+        block.estimate = estimate > block.estimate ? estimate : block.estimate;
+        block.above = above > block.above ? above : block.above;
+    }
+    search->blocks[first / SEARCH_BLOCK] = block;
 }
 
 void op_estimate(const team *self, const float *x, row_search *search)
 {
-    enum { BLOCK = 64 };
-    const sketch *s = search->sketch;
     size_t begin;
     size_t end;
     if (self->rank == 0)
         take_vector(x, search);
     team_wait(self);
-    team_share(self, s->rows, BLOCK, &begin, &end);
-    if (!search->usable)
-        end = begin;
-    sketch_vector digits = vector_of(search);
-    size_t plane_row = s->groups * SKETCH_GROUP / 2;
-    for (size_t row = begin; row < end; row += BLOCK) {
-        size_t rows = end - row < BLOCK ? end - row : BLOCK;
-        int64_t sums[BLOCK];
-        kernel()->sketch.product(s->planes[0] + row * plane_row, s->multipliers + row * s->groups,
-                                 rows, &digits, sums);
-        for (size_t r = 0; r < rows; r++)
-            search->estimates[row + r] = scaled(search, row + r, 16 * sums[r]);
-    }
+    team_share(self, search->sketch->rows, SEARCH_BLOCK, &begin, &end);
+    for (size_t row = begin; search->usable && row < end; row += SEARCH_BLOCK)
+        estimate_block(search, row, end - row < SEARCH_BLOCK ? end - row : SEARCH_BLOCK, end);
     team_wait(self);
 }
 
@@ -174,7 +189,8 @@ typedef struct finding {
     row_search *search;
     row_finder *own;
     float *panel;
-    float cut; /* rows with products below this are not likely enough, for sure */
+    float cut;      /* rows with products below this are not likely enough, for sure */
+    double reached; /* scores below this are not among the best */
 } finding;
 
 /* The highest score that a product of at most `product` can have. */
@@ -210,6 +226,18 @@ static void take_exactly(const finding *f, uint32_t id)
     keep_row(f->own->kept, &f->own->kept_count, q->count, (ranked_row){score, product, id});
 }
 
+/* Whether a row can be among those that reach `reached` when its product is at most `product`. */
+static inline bool in_play(const finding *f, float product, uint32_t id, double reached)
+{
+    return !(product < f->cut) && !(score_above(f->query, product, id) < reached);
+}
+
+/* The same of some row of a block whose products are at most `product`. Noise is unbounded. */
+static inline bool block_in_play(const finding *f, float product, double reached)
+{
+    return !(product < f->cut) && (f->query->temperature > 0.0F || !(product < reached));
+}
+
 /* The rows of this thread's share that are best by their estimates, taken exactly. */
 static void take_leaders(const team *self, const finding *f)
 {
@@ -218,16 +246,21 @@ static void take_leaders(const team *self, const finding *f)
     size_t room = q->count + SEARCH_LEADERS;
     size_t begin;
     size_t end;
-    team_share(self, f->search->sketch->rows, 64, &begin, &end);
+    team_share(self, f->search->sketch->rows, SEARCH_BLOCK, &begin, &end);
     own->leader_count = own->kept_count = 0;
-    for (size_t id = begin; id < end; id++) {
-        float estimate = f->search->estimates[id];
-        if (estimate < f->cut || (q->allowed != NULL && !q->allowed[id]))
+    for (size_t block = begin; block < end; block += SEARCH_BLOCK) {
+        double worst = own->leader_count < room ? -INFINITY : own->leaders[0].score;
+        if (!block_in_play(f, f->search->blocks[block / SEARCH_BLOCK].estimate, worst))
             continue;
-        double score = score_above(q, estimate, (uint32_t)id);
-        if (own->leader_count < room || score > own->leaders[0].score)
-            keep_row(own->leaders, &own->leader_count, room,
-                     (ranked_row){score, estimate, (uint32_t)id});
+        for (size_t id = block; id < end && id < block + SEARCH_BLOCK; id++) {
+            float estimate = f->search->estimates[id];
+            if (estimate < f->cut || (q->allowed != NULL && !q->allowed[id]))
+                continue;
+            double score = score_above(q, estimate, (uint32_t)id);
+            if (own->leader_count < room || score > own->leaders[0].score)
+                keep_row(own->leaders, &own->leader_count, room,
+                         (ranked_row){score, estimate, (uint32_t)id});
+        }
     }
     for (size_t i = 0; i < own->leader_count; i++)
         take_exactly(f, own->leaders[i].id);
@@ -244,50 +277,70 @@ static size_t gather(const team *self, const row_query *q, row_search *search)
     return first->kept_count;
 }
 
-/* Whether a row can be among the best when its product is at most `product`. */
-static inline bool in_play(const finding *f, float product, uint32_t id, double reached)
+/* Rows in play by the high plane, before the low one is read. */
+typedef struct row_queue {
+    size_t count;
+    uint32_t ids[2 * SEARCH_BLOCK];
+} row_queue;
+
+/* Takes a row exactly; what is reached may rise. */
+static void settle(finding *f, uint32_t id)
 {
-    return !(product < f->cut) && !(score_above(f->query, product, id) < reached);
+    const row_finder *own = f->own;
+    take_exactly(f, id);
+    if (own->kept_count == f->query->count && own->kept[0].score > f->reached)
+        f->reached = own->kept[0].score;
 }
 
-static void consider(const finding *f, uint32_t id, double reached)
+/* Reads the low plane of the first `count` rows of the queue, at most SEARCH_BLOCK, and takes those
+ * exactly that are still in play. */
+static void refine(finding *f, row_queue *queue, size_t count)
 {
     const row_search *search = f->search;
-    const sketch *s = search->sketch;
-    const sketch_row *known = &s->known[id];
-    bool counts = f->query->allowed == NULL || f->query->allowed[id];
-    float above = search->estimates[id] + bound_of(search, known, 0);
-    if (isfinite(above)) {
-        if (!counts || !in_play(f, above, id, reached))
-            return;
-        int64_t sum;
-        sketch_vector digits = vector_of(search);
-        size_t plane_row = s->groups * SKETCH_GROUP / 2;
-        kernel()->sketch.product(s->planes[1] + id * plane_row, s->multipliers + id * s->groups, 1,
-                                 &digits, &sum);
-        f->own->low++;
-        above = search->estimates[id] + scaled(search, id, sum) + bound_of(search, known, 1);
-        if (!in_play(f, above, id, reached))
-            return;
+    int64_t sums[SEARCH_BLOCK];
+    sum_plane(search, 1, queue->ids, count, queue->count - count, sums);
+    f->own->low += count;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t id = queue->ids[i];
+        float estimate = search->estimates[id] + scaled(search, id, sums[i]);
+        if (in_play(f, estimate + bound_of(search, &search->sketch->known[id], 1), id, f->reached))
+            settle(f, id);
     }
-    take_exactly(f, id);
+    queue->count -= count;
+    memmove(queue->ids, queue->ids + count, queue->count * sizeof *queue->ids);
+}
+
+/* Queues a row that is in play by the high plane; one without a bound is taken at once. */
+static void consider(finding *f, uint32_t id, row_queue *queue)
+{
+    const row_search *search = f->search;
+    bool counts = f->query->allowed == NULL || f->query->allowed[id];
+    float above = search->estimates[id] + bound_of(search, &search->sketch->known[id], 0);
+    if (!isfinite(above))
+        settle(f, id);
+    else if (counts && in_play(f, above, id, f->reached))
+        queue->ids[queue->count++] = id;
 }
 
 /* Every row that can matter. The shares are interleaved: frequent tokens have low ids, and the
  * rows in play crowd there. */
-static void take_others(const team *self, const finding *f)
+static void take_others(const team *self, finding *f)
 {
-    enum { BLOCK = 64 };
     size_t rows = f->search->sketch->rows;
-    double reached = f->search->reached;
+    row_queue queue = {.count = 0};
+    f->reached = f->search->reached;
     f->own->kept_count = 0;
-    for (size_t block = (size_t)self->rank * BLOCK; block < rows;
-         block += (size_t)self->size * BLOCK)
-        for (size_t id = block; id < rows && id < block + BLOCK; id++) {
-            consider(f, (uint32_t)id, reached);
-            if (f->own->kept_count == f->query->count && f->own->kept[0].score > reached)
-                reached = f->own->kept[0].score;
-        }
+    for (size_t block = (size_t)self->rank * SEARCH_BLOCK; block < rows;
+         block += (size_t)self->size * SEARCH_BLOCK) {
+        if (!block_in_play(f, f->search->blocks[block / SEARCH_BLOCK].above, f->reached))
+            continue;
+        for (size_t id = block; id < rows && id < block + SEARCH_BLOCK; id++)
+            consider(f, (uint32_t)id, &queue);
+        if (queue.count > SEARCH_BLOCK) /* the others tell what to fetch ahead */
+            refine(f, &queue, SEARCH_BLOCK);
+    }
+    while (queue.count > 0)
+        refine(f, &queue, queue.count < SEARCH_BLOCK ? queue.count : SEARCH_BLOCK);
 }
 
 /* A product below this has a share below the least, whatever the rounding of row_likely. */

@@ -14,18 +14,16 @@ static const size_t group_counts[] = {1, 2, 3, 4, 5, 7, 8, 31, 32, 33, 90, 95, 2
 
 /* ---- products -------------------------------------------------------------------------------- */
 
-/* Random digits, or the extremes that a sum must hold, and their sums over groups. */
-static void fill_digits(int8_t *digits, int16_t *sums, size_t groups, int extreme)
+/* Random digits, or the extremes that a sum must hold, and what centres their products. */
+static void fill_digits(int8_t *digits, int16_t *centre, size_t groups, int extreme)
 {
     for (size_t i = 0; i < 4 * groups * HALF; i++)
         digits[i] = extreme == 0 ? (int8_t)draw() : (int8_t)(extreme > 0 ? 127 : -128);
-    for (size_t d = 0; d < 2; d++) {
-        for (size_t g = 0; g < groups; g++) {
-            int sum = 0;
-            for (size_t j = 0; j < (size_t)SKETCH_GROUP; j++)
-                sum += digits[((2 * d + j / HALF) * groups + g) * HALF + j % HALF];
-            sums[d * groups + g] = (int16_t)sum;
-        }
+    memset(centre, 0, 16 * groups * sizeof *centre);
+    for (size_t i = 0; i < 4 * groups * HALF; i++) {
+        size_t d = i / (2 * groups * HALF);
+        int16_t *four = centre + d * groups * 8 + i % (groups * HALF) / 4 * 2;
+        *four = (int16_t)(*four - 8 * digits[i]);
     }
 }
 
@@ -45,33 +43,49 @@ static int64_t exact_product(const uint8_t *codes, const uint8_t *multipliers, c
     return sum;
 }
 
+/* Rows in a random order, some more than once. */
+static void fill_ids(uint32_t *ids, size_t count, size_t rows)
+{
+    for (size_t i = 0; i < count; i++)
+        ids[i] = (uint32_t)(draw() % rows);
+}
+
+enum { MOST_ROWS = 21 };
+
 static void check_product(const kernel_table *table, const char *level, size_t groups, size_t rows,
                           int extreme)
 {
     guarded plane = guard(rows * groups * HALF);
     guarded multipliers = guard(rows * groups);
     guarded digits = guard(4 * groups * HALF);
-    guarded sums = guard(2 * groups * sizeof(int16_t));
-    int64_t got[9];
+    guarded centre = guard(2 * groups * 8 * sizeof(int16_t));
+    guarded ids = guard(rows * sizeof(uint32_t));
+    int64_t got[MOST_ROWS + 1];
     uint8_t *codes = plane.end_aligned;
     uint8_t *factors = multipliers.end_aligned;
-    fill_digits(digits.end_aligned, sums.end_aligned, groups, extreme);
+    size_t count = rows - draw() % 2 * (rows / 3); /* the others are next */
+    fill_digits(digits.end_aligned, centre.end_aligned, groups, extreme);
     fill_bytes(codes, rows * groups * HALF);
     fill_bytes(factors, rows * groups);
+    fill_ids(ids.end_aligned, rows, rows);
     if (extreme != 0) {
         memset(codes, extreme > 0 ? 0 : 255, rows * groups * HALF);
         memset(factors, 255, rows * groups);
     }
-    sketch_vector x = {digits.end_aligned, sums.end_aligned, groups};
-    table->sketch.product(codes, factors, rows, &x, got);
-    for (size_t r = 0; r < rows; r++)
-        check(got[r] == exact_product(codes + r * groups * HALF, factors + r * groups,
-                                      digits.end_aligned, groups),
+    sketch_vector x = {digits.end_aligned, centre.end_aligned, groups};
+    sketch_rows asked = {codes, factors, ids.end_aligned, count, rows - count};
+    got[count] = -1;
+    table->sketch.product(&asked, &x, got);
+    for (size_t i = 0; i < count; i++)
+        check(got[i] == exact_product(codes + asked.ids[i] * groups * HALF,
+                                      factors + asked.ids[i] * groups, digits.end_aligned, groups),
               "sketch.product", level, "value", groups);
+    check(got[count] == -1, "sketch.product", level, "end", groups);
     unguard(&plane);
     unguard(&multipliers);
     unguard(&digits);
-    unguard(&sums);
+    unguard(&centre);
+    unguard(&ids);
 }
 
 /* ---- building -------------------------------------------------------------------------------- */
@@ -182,7 +196,7 @@ void check_sketch(const subject *s)
 {
     const kernel_table *table = s->other == NULL ? s->plain : s->other;
     for (size_t g = 0; g < COUNT(group_counts); g++) {
-        for (size_t rows = 1; rows <= 9; rows += 4)
+        for (size_t rows = 1; rows <= MOST_ROWS; rows += 4)
             for (int extreme = -1; extreme <= 1; extreme++)
                 check_product(table, s->level, group_counts[g], rows, extreme);
         for (row_kind kind = ROW_NORMAL; kind < ROW_KINDS; kind++)
@@ -191,24 +205,46 @@ void check_sketch(const subject *s)
     }
 }
 
+/* All rows, in blocks as a search takes them. */
+static void walk_plane(const kernel_table *table, sketch_rows rows, const sketch_vector *x)
+{
+    enum { BLOCK = 64 };
+    int64_t got[BLOCK];
+    for (size_t end = rows.count; end >= BLOCK + SKETCH_AHEAD; end -= BLOCK) {
+        rows.count = BLOCK;
+        rows.next = SKETCH_AHEAD;
+        table->sketch.product(&rows, x, got);
+        rows.ids += BLOCK;
+    }
+}
+
+/* The high plane of 20b's unembedding, as it lies in memory. */
 void bench_sketch(const kernel_table *table)
 {
-    enum { GROUPS = 90, ROWS = 64, N = GROUPS * SKETCH_GROUP };
-    static uint8_t plane[ROWS * GROUPS * HALF];
-    static uint8_t low[ROWS * GROUPS * HALF];
-    static uint8_t multipliers[ROWS * GROUPS];
+    enum { GROUPS = 90, ROWS = 100000, N = GROUPS * SKETCH_GROUP };
     static int8_t digits[4 * GROUPS * HALF];
-    static int16_t sums[2 * GROUPS];
+    static int16_t centre[2 * GROUPS * 8];
     static float w[N];
-    static int64_t got[ROWS];
+    static uint8_t high[N / 2];
+    static uint8_t low[N / 2];
+    static uint8_t factors[GROUPS];
+    size_t bytes = (size_t)ROWS * GROUPS * HALF;
+    uint8_t *plane = malloc(bytes);
+    uint8_t *multipliers = malloc((size_t)ROWS * GROUPS);
+    uint32_t *ids = malloc(ROWS * sizeof *ids);
     sketch_row row;
-    fill_bytes(plane, sizeof plane);
-    fill_bytes(multipliers, sizeof multipliers);
-    fill_digits(digits, sums, GROUPS, 0);
+    memset(plane, 77, bytes);
+    memset(multipliers, 99, (size_t)ROWS * GROUPS);
+    for (uint32_t i = 0; i < ROWS; i++)
+        ids[i] = i;
+    fill_digits(digits, centre, GROUPS, 0);
     fill_normal(w, N);
-    sketch_vector x = {digits, sums, GROUPS};
-    BENCH("sketch.product", sizeof plane, "GB/s",
-          table->sketch.product(plane, multipliers, ROWS, &x, got));
+    sketch_vector x = {digits, centre, GROUPS};
+    sketch_rows all = {plane, multipliers, ids, ROWS, 0};
+    BENCH("sketch.product", bytes + (size_t)ROWS * GROUPS, "GB/s", walk_plane(table, all, &x));
     BENCH("sketch.build", N, "G numbers/s",
-          table->sketch.build(w, GROUPS, plane, low, multipliers, &row));
+          table->sketch.build(w, GROUPS, high, low, factors, &row));
+    free(plane);
+    free(multipliers);
+    free(ids);
 }

@@ -71,13 +71,15 @@ static subject make(size_t rows, size_t columns, number_format format)
 
 static void make_search(subject *s)
 {
-    s->search = (row_search){.weights = &s->weights,
-                             .sketch = &s->sketch,
-                             .room = MOST_WANTED + SEARCH_LEADERS,
-                             .digits = need(s->sketch.groups * 2 * SKETCH_GROUP),
-                             .sums = need(s->sketch.groups * 4),
-                             .estimates = need(s->weights.rows * sizeof(float)),
-                             .finders = need(MOST_THREADS * sizeof(row_finder))};
+    s->search =
+        (row_search){.weights = &s->weights,
+                     .sketch = &s->sketch,
+                     .room = MOST_WANTED + SEARCH_LEADERS,
+                     .digits = need(s->sketch.groups * 2 * SKETCH_GROUP),
+                     .centre = need(s->sketch.groups * 2 * 8 * sizeof(int16_t)),
+                     .blocks = need((s->weights.rows / SEARCH_BLOCK + 1) * sizeof(row_block)),
+                     .estimates = need(s->weights.rows * sizeof(float)),
+                     .finders = need(MOST_THREADS * sizeof(row_finder))};
     for (size_t t = 0; t < MOST_THREADS; t++) {
         s->search.finders[t].leaders = need(s->search.room * sizeof(ranked_row));
         s->search.finders[t].kept = need(s->search.room * sizeof(ranked_row));
@@ -93,8 +95,8 @@ static void dispose(subject *s)
     void *const all[] = {
         s->data,          s->sketch.planes[0],   s->sketch.planes[1], s->x,
         s->products,      s->sketch.multipliers, s->allowed,          s->scratch,
-        s->sketch.known,  s->search.sums,        s->search.estimates, s->search.digits,
-        s->search.finders};
+        s->sketch.known,  s->search.centre,      s->search.blocks,    s->search.estimates,
+        s->search.digits, s->search.finders};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
 }

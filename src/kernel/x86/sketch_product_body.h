@@ -1,86 +1,115 @@
 /*
  * The sketch's product over vectors of 64 bytes, for files that first define
- *     digit(low, high, first, second, multipliers, sum)   the sum, with a digit's products of four
- *                                                         groups of codes times multipliers added
+ *     digit(low, high, first, second, centre, multipliers, sum)
+ *         the sum, with a digit's centred products of four groups of codes times multipliers added
  */
 #include <immintrin.h>
 
-enum { WIDTH = 64, GROUPS = 4 };
+enum { WIDTH = 64, GROUPS = 4, ROWS = 2 };
 
-/* Bytes of the plane that are asked for before they are needed. */
-#define SKETCH_AHEAD 4096
+#define INLINE static inline __attribute__((always_inline))
 
 /* Four multipliers, each in the 32-bit lanes of its group. */
-static inline __m512i spread(uint32_t four)
+INLINE __m512i spread(uint32_t four)
 {
     const __m512i lanes = _mm512_set_epi32(3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0);
     const __m512i bytes = _mm512_or_si512(lanes, _mm512_set1_epi32((int32_t)0x80808000));
     return _mm512_shuffle_epi8(_mm512_set1_epi32((int32_t)four), bytes);
 }
 
-/* The lanes' sum modulo 2^32: the whole sum, its offset taken off, fits. */
-static inline uint32_t fold(__m512i s)
-{
-    return (uint32_t)_mm512_reduce_add_epi32(s);
-}
+/* Where a row lies, and one to fetch meanwhile. */
+typedef struct row_place {
+    const uint8_t *codes;
+    const uint8_t *multipliers;
+    const uint8_t *next_codes;
+    const uint8_t *next_multipliers;
+} row_place;
 
-/* 8 * sum over groups of multiplier * digit sum, what the nibbles' offset adds, in lanes. */
-static inline __m512i offsets(const uint8_t *multipliers, const int16_t *sums, size_t groups)
+/* Both digits of x for four groups, and what centres their products. */
+typedef struct four_groups {
+    __m512i digits[2][2]; /* of each digit the halves */
+    __m512i centre[2];
+} four_groups;
+
+INLINE four_groups load_groups(const sketch_vector *x, size_t at, __mmask64 mask)
 {
-    __m512i total = _mm512_setzero_si512();
-    for (size_t g = 0; g < groups; g += 32) {
-        __mmask32 mask = groups - g < 32 ? (1U << (groups - g)) - 1 : UINT32_MAX;
-        __m512i m = _mm512_cvtepu8_epi16(_mm256_maskz_loadu_epi8(mask, multipliers + g));
-        __m512i s = _mm512_maskz_loadu_epi16(mask, sums + g);
-        total = _mm512_add_epi32(total, _mm512_madd_epi16(m, s));
+    size_t half = x->groups * (SKETCH_GROUP / 2);
+    four_groups v;
+    for (size_t d = 0; d < 2; d++) {
+        v.digits[d][0] = _mm512_maskz_loadu_epi8(mask, x->digits + 2 * d * half + at);
+        v.digits[d][1] = _mm512_maskz_loadu_epi8(mask, x->digits + (2 * d + 1) * half + at);
+        v.centre[d] = _mm512_maskz_loadu_epi8(mask, (const int8_t *)x->centre + d * half + at);
     }
-    return _mm512_slli_epi32(total, 3);
+    return v;
 }
 
-static inline void add_codes(__m512i codes, __m512i multipliers, const __m512i digits[4],
-                             __m512i sums[2])
+INLINE void add_groups(__m512i codes, uint32_t multipliers, const four_groups *x, __m512i sums[2])
 {
     const __m512i nibble = _mm512_set1_epi8(15);
     __m512i low = _mm512_and_si512(codes, nibble);
     __m512i high = _mm512_and_si512(_mm512_srli_epi16(codes, 4), nibble);
-    sums[0] = digit(low, high, digits[0], digits[1], multipliers, sums[0]);
-    sums[1] = digit(low, high, digits[2], digits[3], multipliers, sums[1]);
+    __m512i spread_out = spread(multipliers);
+    for (size_t d = 0; d < 2; d++)
+        sums[d] =
+            digit(low, high, x->digits[d][0], x->digits[d][1], x->centre[d], spread_out, sums[d]);
 }
 
-static inline int64_t product_row(const uint8_t *codes, const uint8_t *multipliers,
-                                  const sketch_vector *x)
+/* The products of `count` rows, a constant after inlining: they share the loads of x. */
+INLINE void product_rows(const row_place *rows, size_t count, const sketch_vector *x, int64_t *out)
 {
     size_t half = x->groups * (SKETCH_GROUP / 2);
-    __m512i sums[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
-    __m512i digits[4];
+    __m512i sums[ROWS][2];
     size_t at = 0;
+    for (size_t r = 0; r < count; r++) {
+        sums[r][0] = sums[r][1] = _mm512_setzero_si512();
+        for (size_t byte = 0; byte < x->groups; byte += WIDTH)
+            _mm_prefetch((const char *)rows[r].next_multipliers + byte, _MM_HINT_T1);
+    }
     for (; at + WIDTH <= half; at += WIDTH) {
-        uint32_t four;
-        memcpy(&four, multipliers + at / (WIDTH / GROUPS), sizeof four);
-        for (size_t i = 0; i < 4; i++)
-            digits[i] = _mm512_loadu_si512(x->digits + i * half + at);
-        _mm_prefetch((const char *)codes + at + SKETCH_AHEAD, _MM_HINT_T0);
-        add_codes(_mm512_loadu_si512(codes + at), spread(four), digits, sums);
+        four_groups v = load_groups(x, at, UINT64_MAX);
+#pragma GCC unroll 4
+        for (size_t r = 0; r < count; r++) {
+            uint32_t four;
+            memcpy(&four, rows[r].multipliers + at / (WIDTH / GROUPS), sizeof four);
+            _mm_prefetch((const char *)rows[r].next_codes + at, _MM_HINT_T1);
+            add_groups(_mm512_loadu_si512(rows[r].codes + at), four, &v, sums[r]);
+        }
     }
     if (at < half) {
         __mmask64 mask = (1ULL << (half - at)) - 1;
-        uint32_t four = 0;
-        for (size_t i = (half - at) / (WIDTH / GROUPS); i-- > 0;)
-            four = four << 8 | multipliers[at / (WIDTH / GROUPS) + i];
-        for (size_t i = 0; i < 4; i++)
-            digits[i] = _mm512_maskz_loadu_epi8(mask, x->digits + i * half + at);
-        add_codes(_mm512_maskz_loadu_epi8(mask, codes + at), spread(four), digits, sums);
+        four_groups v = load_groups(x, at, mask);
+        for (size_t r = 0; r < count; r++) {
+            uint32_t four = 0;
+            for (size_t i = (half - at) / (WIDTH / GROUPS); i-- > 0;)
+                four = four << 8 | rows[r].multipliers[at / (WIDTH / GROUPS) + i];
+            _mm_prefetch((const char *)rows[r].next_codes + half - 1, _MM_HINT_T1);
+            add_groups(_mm512_maskz_loadu_epi8(mask, rows[r].codes + at), four, &v, sums[r]);
+        }
     }
-    for (size_t d = 0; d < 2; d++)
-        sums[d] =
-            _mm512_sub_epi32(sums[d], offsets(multipliers, x->sums + d * x->groups, x->groups));
-    return 256 * (int64_t)(int32_t)fold(sums[0]) + (int32_t)fold(sums[1]);
+    for (size_t r = 0; r < count; r++)
+        out[r] = 256 * (int64_t)_mm512_reduce_add_epi32(sums[r][0]) +
+                 _mm512_reduce_add_epi32(sums[r][1]);
 }
 
-static void product(const uint8_t *plane, const uint8_t *multipliers, size_t rows,
-                    const sketch_vector *x, int64_t *sums)
+static void product(const sketch_rows *rows, const sketch_vector *x, int64_t *sums)
 {
     size_t half = x->groups * (SKETCH_GROUP / 2);
-    for (size_t r = 0; r < rows; r++)
-        sums[r] = product_row(plane + r * half, multipliers + r * x->groups, x);
+    size_t all = rows->count + rows->next;
+    for (size_t first = 0; first < rows->count; first += ROWS) {
+        size_t count = rows->count - first < ROWS ? rows->count - first : ROWS;
+        row_place places[ROWS];
+        for (size_t r = 0; r < count; r++) {
+            uint32_t id = rows->ids[first + r];
+            size_t ahead = first + r + SKETCH_AHEAD;
+            uint32_t next = ahead < all ? rows->ids[ahead] : id;
+            places[r] =
+                (row_place){rows->plane + id * half, rows->multipliers + id * x->groups,
+                            rows->plane + next * half, rows->multipliers + next * x->groups};
+        }
+        if (count == ROWS)
+            product_rows(places, ROWS, x, sums + first);
+        else
+            for (size_t r = 0; r < count; r++)
+                product_rows(places + r, 1, x, sums + first + r);
+    }
 }

@@ -4,12 +4,12 @@
 #include <immintrin.h>
 #include <string.h>
 
-/* A lane's products are at most 8 * 15 * 128 and fit in 16 bits, so that the product of words,
- * whose upper ones are zero among the multipliers, takes them whole. */
+/* A lane's centred products are at most 8 * 8 * 128 and fit in 16 bits, so that the product of
+ * words, whose upper ones are zero among the multipliers, takes them whole. */
 static inline __m512i digit(__m512i low, __m512i high, __m512i first, __m512i second,
-                            __m512i multipliers, __m512i sum)
+                            __m512i centre, __m512i multipliers, __m512i sum)
 {
-    __m512i lanes = _mm512_dpbusd_epi32(_mm512_setzero_si512(), low, first);
+    __m512i lanes = _mm512_dpbusd_epi32(centre, low, first);
     lanes = _mm512_dpbusd_epi32(lanes, high, second);
     return _mm512_dpwssd_epi32(sum, lanes, multipliers);
 }
