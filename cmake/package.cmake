@@ -22,9 +22,7 @@ set_target_properties(gptoss_shared PROPERTIES EXPORT_NAME gptoss)
 target_include_directories(gptoss_package INTERFACE
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
     $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
-target_link_libraries(gptoss_package PRIVATE
-    PkgConfig::CJSON PkgConfig::PCRE2 OpenSSL::Crypto ZLIB::ZLIB m
-    $<$<BOOL:${GPTOSS_OPENMP}>:OpenMP::OpenMP_C>)
+target_link_libraries(gptoss_package PRIVATE ${gptoss_libraries})
 
 # ---- libraries -------------------------------------------------------------------------------
 
@@ -46,6 +44,9 @@ file(RELATIVE_PATH prefix_from_pc /prefix/${pkgconfig_directory} /prefix)
 string(REGEX REPLACE "/$" "" prefix_from_pc ${prefix_from_pc})
 if(GPTOSS_OPENMP)
     set(openmp_flags ${OpenMP_C_FLAGS})
+endif()
+if(GPTOSS_BLAS)
+    list(JOIN OPENBLAS_LDFLAGS " " blas_flags) # its own module would add a Fortran library's
 endif()
 configure_file(${CMAKE_CURRENT_LIST_DIR}/gptoss.pc.in ${PROJECT_BINARY_DIR}/package/gptoss.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/package/gptoss.pc DESTINATION ${pkgconfig_directory})

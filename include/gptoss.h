@@ -579,12 +579,33 @@ typedef enum gptoss_pinning {
     GPTOSS_PIN_OFF,
 } gptoss_pinning;
 
+/*
+ * Who multiplies weights with batches of many rows. With BLAS, weights are decoded to float32
+ * exactly and activations are taken in float32, whatever the precision; its order of summation
+ * depends on how many rows there are, so that the last bits of a row depend on the batch and the
+ * chunk. Single rows and attention are never its.
+ */
+typedef enum gptoss_gemm {
+    GPTOSS_GEMM_AUTO, /* BLAS where the kernels are those in plain C, many times slower, and the
+                         precision is bf16; else this library */
+    GPTOSS_GEMM_OWN,  /* this library */
+    GPTOSS_GEMM_BLAS, /* not with q8, whose products are of integers, nor with torch's numerics */
+} gptoss_gemm;
+
+/* "auto", "own" or "blas". */
+GPTOSS_API const char *gptoss_gemm_name(gptoss_gemm gemm);
+
+/* What the BLAS of this build says of itself, the kernels that it chose for this processor among
+ * it; NULL when there is none. */
+GPTOSS_API const char *gptoss_blas(void);
+
 typedef struct gptoss_executor_options {
     uint32_t threads; /* 0: the physical cores this process may use */
     uint32_t chunk;   /* most rows of one forward pass, at most GPTOSS_MAX_CHUNK; 0: the default */
     gptoss_numerics numerics;
     gptoss_precision precision; /* GPTOSS_NUMERICS_TORCH_BF16 has its own and wants F32 here */
     gptoss_pinning pinning;
+    gptoss_gemm gemm;
 } gptoss_executor_options;
 
 /* Work space and threads for forward passes over one model, which must outlive it. `options` may
@@ -600,6 +621,9 @@ GPTOSS_API bool gptoss_executor_pinned(const gptoss_executor *executor);
 GPTOSS_API uint32_t gptoss_executor_chunk(const gptoss_executor *executor);
 GPTOSS_API gptoss_numerics gptoss_executor_numerics(const gptoss_executor *executor);
 GPTOSS_API gptoss_precision gptoss_executor_precision(const gptoss_executor *executor);
+
+/* GPTOSS_GEMM_OWN or GPTOSS_GEMM_BLAS. */
+GPTOSS_API gptoss_gemm gptoss_executor_gemm(const gptoss_executor *executor);
 
 /* One timeline of tokens with its keys and values. Address space is reserved at once, memory is
  * taken as the timeline grows. `options` may be NULL. */
@@ -636,7 +660,8 @@ typedef struct gptoss_row {
  * Runs the transformer over `count` rows. The rows of one sequence have consecutive positions, the
  * first of which is the sequence's length; the sequences grow by their rows. *logits becomes
  * [rows that want them, vocab] in the order of the rows and lives until the next call; NULL when no
- * row does. A row's results do not depend on the other rows, on threads or on chunks: bit for bit.
+ * row does. Without BLAS, a row's results do not depend on the other rows, on threads or on chunks:
+ * bit for bit.
  * On failure no sequence has grown. Source: the model as published in OpenAI's torch code, in
  * float32; docs/MODEL.md has the formulas.
  */

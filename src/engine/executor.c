@@ -2,7 +2,9 @@
 #include <stdlib.h>
 
 #include "base/cores.h"
+#include "base/cpu.h"
 #include "engine/executor.h"
+#include "op/blas.h"
 
 const char *gptoss_numerics_name(gptoss_numerics numerics)
 {
@@ -13,6 +15,39 @@ const char *gptoss_precision_name(gptoss_precision precision)
 {
     static const char *const names[] = {"f32", "bf16", "q8"};
     return names[precision];
+}
+
+const char *gptoss_gemm_name(gptoss_gemm gemm)
+{
+    static const char *const names[] = {"auto", "own", "blas"};
+    return names[gemm];
+}
+
+const char *gptoss_blas(void)
+{
+    return op_blas_library();
+}
+
+/* Whether BLAS is to multiply; refuses what it cannot. */
+static gptoss_status choose_gemm(gptoss_gemm gemm, gptoss_numerics numerics,
+                                 gptoss_precision precision, bool *blas, gptoss_error *error)
+{
+    bool torch = numerics == GPTOSS_NUMERICS_TORCH_BF16;
+    *blas = gemm == GPTOSS_GEMM_BLAS;
+    if (gemm == GPTOSS_GEMM_AUTO)
+        *blas = op_blas_library() != NULL && cpu_settle() == CPU_PLAIN &&
+                precision == GPTOSS_PRECISION_BF16;
+    if (gemm != GPTOSS_GEMM_AUTO && gemm != GPTOSS_GEMM_OWN && gemm != GPTOSS_GEMM_BLAS)
+        return fail(error, GPTOSS_USAGE, "gemm %d: expected that of auto, own or blas", (int)gemm);
+    if (*blas && op_blas_library() == NULL)
+        return fail(error, GPTOSS_UNSUPPORTED, "gemm blas: this build is without BLAS");
+    if (*blas && (torch || precision == GPTOSS_PRECISION_Q8))
+        return fail(error, GPTOSS_USAGE,
+                    "gemm blas with %s: it multiplies floats and expects precision f32 or bf16",
+                    torch ? "numerics torch-bf16" : "precision q8");
+    if (*blas)
+        op_blas_prepare();
+    return GPTOSS_OK;
 }
 
 /* Chooses the processors of threads that are to be pinned; false when there is no memory. */
@@ -65,6 +100,11 @@ gptoss_status gptoss_executor_open(const gptoss_model *model,
     if (pinning != GPTOSS_PIN_AUTO && pinning != GPTOSS_PIN_ON && pinning != GPTOSS_PIN_OFF)
         return fail(error, GPTOSS_USAGE, "pinning %d: expected that of auto, on or off",
                     (int)pinning);
+    bool blas = false;
+    status = choose_gemm(options == NULL ? GPTOSS_GEMM_AUTO : options->gemm, numerics, precision,
+                         &blas, error);
+    if (status != GPTOSS_OK)
+        return status;
     if (threads > parallel_limit())
         threads = parallel_limit();
 
@@ -74,7 +114,8 @@ gptoss_status gptoss_executor_open(const gptoss_model *model,
     *executor = (gptoss_executor){
         .model = model,
         .chunk = chunk,
-        .options = {.threads = threads, .numerics = numerics, .precision = precision}};
+        .options = {
+            .threads = threads, .numerics = numerics, .precision = precision, .blas = blas}};
     executor->rows = calloc(chunk, sizeof *executor->rows);
     executor->fed = calloc(chunk, sizeof *executor->fed);
     status =
@@ -132,6 +173,11 @@ gptoss_numerics gptoss_executor_numerics(const gptoss_executor *executor)
 gptoss_precision gptoss_executor_precision(const gptoss_executor *executor)
 {
     return executor->options.precision;
+}
+
+gptoss_gemm gptoss_executor_gemm(const gptoss_executor *executor)
+{
+    return executor->options.blas ? GPTOSS_GEMM_BLAS : GPTOSS_GEMM_OWN;
 }
 
 void gptoss_executor_statistics(const gptoss_executor *executor, gptoss_statistics *out)

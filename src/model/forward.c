@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "model/layer.h"
 #include "model/tally.h"
+#include "op/blas.h"
 #include "op/torch_bf16.h"
 
 /* What all threads of one pass share. */
@@ -87,8 +88,9 @@ static void unembed(const team *self, const gptoss_model *model, workspace *w, s
         tally_unembedding(&w->statistics, &model->weights.unembedding, wanted);
     product_space room = {(float *)(void *)w->prepared,
                           w->scratch + self->rank * w->scratch_floats};
-    op_linear(self, &model->weights.unembedding, NULL, w->wanted, wanted, w->logits, c->vocab,
-              room);
+    linear_map map = {&model->weights.unembedding, NULL, w->logits};
+    bool blas = p != NULL && p->blas && wanted >= OP_BLAS_LEAST_ROWS;
+    (blas ? op_blas_linear_maps : op_linear_maps)(self, &map, 1, w->wanted, wanted, c->vocab, room);
     if (p != NULL)
         pass_settle_logits(p, wanted);
     else if (self->rank == 0)
@@ -109,6 +111,7 @@ static void run(const team *self, void *user)
               .scratch = space->scratch + self->rank * space->scratch_floats,
               .torch = b->options->numerics == GPTOSS_NUMERICS_TORCH_BF16,
               .precision = b->options->precision,
+              .blas = b->options->blas && b->count >= OP_BLAS_LEAST_ROWS,
               .tap = b->options->tap,
               .tap_user = b->options->tap_user};
 

@@ -21,6 +21,7 @@ typedef struct forward_options {
     const uint16_t *processors; /* [threads] where they run; NULL: anywhere */
     gptoss_numerics numerics;
     gptoss_precision precision;
+    bool blas;         /* batches of many rows through BLAS; not with torch's numerics, nor q8 */
     bool leave_logits; /* stop at the final norm; not with a tap, nor with torch's numerics */
     gptoss_tap_fn tap; /* or NULL */
     void *tap_user;

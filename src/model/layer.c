@@ -1,5 +1,6 @@
 #include "model/layer.h"
 
+#include "op/blas.h"
 #include "op/fixed.h"
 #include "op/q8.h"
 #include "op/torch_bf16.h"
@@ -8,6 +9,14 @@
 static product_space product_room(const pass *p)
 {
     return (product_space){(float *)(void *)p->space->prepared, p->scratch};
+}
+
+/* Maps of the same floats [p->rows, columns]; rows of every result are y_stride apart. */
+static void linear(const pass *p, const linear_map *maps, size_t count, const float *x,
+                   size_t y_stride)
+{
+    (p->blas ? op_blas_linear_maps : op_linear_maps)(p->self, maps, count, x, p->rows, y_stride,
+                                                     product_room(p));
 }
 
 /* Queries, keys and values of the normed rows, the former two rotated, into w->qkv; the cache. */
@@ -33,7 +42,7 @@ static void project(const pass *p, const layer_weights *layer, const attention_s
         linear_map maps[] = {{&layer->q, layer->q_bias, q},
                              {&layer->k, layer->k_bias, k},
                              {&layer->v, layer->v_bias, v}};
-        op_linear_maps(p->self, maps, 3, w->normed, p->rows, stride, product_room(p));
+        linear(p, maps, 3, w->normed, stride);
     }
     pass_settle(p, GPTOSS_STAGE_Q, q, stride);
     pass_settle(p, GPTOSS_STAGE_K, k, stride);
@@ -72,8 +81,8 @@ void layer_attention(const pass *p, const layer_weights *layer, bool sliding)
         pass_lap(p, GPTOSS_OPERATION_QUANTISE);
         op_q8_linear_maps(p->self, &map, 1, w->prepared, p->rows, c->hidden);
     } else {
-        op_linear(p->self, &layer->out, layer->out_bias, w->attended, p->rows, w->block_out,
-                  c->hidden, product_room(p));
+        linear_map map = {&layer->out, layer->out_bias, w->block_out};
+        linear(p, &map, 1, w->attended, c->hidden);
     }
     pass_settle(p, GPTOSS_STAGE_ATTENTION_OUT, w->block_out, c->hidden);
     op_add(p->self, w->block_out, p->rows * c->hidden, w->hidden);
@@ -86,8 +95,8 @@ static void route(const pass *p, const layer_weights *layer)
     const gptoss_config *c = p->config;
     workspace *w = p->space;
 
-    op_linear(p->self, &layer->router, layer->router_bias, w->normed, p->rows, w->router_logits,
-              c->experts, product_room(p));
+    linear_map map = {&layer->router, layer->router_bias, w->router_logits};
+    linear(p, &map, 1, w->normed, c->experts);
     pass_settle(p, GPTOSS_STAGE_ROUTER, w->router_logits, c->experts);
     op_choose(p->self, w->router_logits, &w->route);
     pass_settle_experts(p);
@@ -110,14 +119,14 @@ static unsigned digits_of(gptoss_precision precision)
 }
 
 /* y[place] = W x + bias, where x is [rows, columns], read by place or, when `by_source`, by the row
- * of the place. MXFP4 weights take it in fixed point; others, and the torch code, in floats. */
+ * of the place. MXFP4 weights take it in fixed point; others, the torch code and BLAS in floats. */
 static void grouped_linear(const pass *p, const matrix_stack *stack, number_format bias_format,
                            const uint8_t *bias, const float *x, bool by_source, float *y)
 {
     workspace *w = p->space;
     const routing *route = &w->route;
     size_t columns = stack->first.columns;
-    if (stack->first.format == NUMBER_MXFP4 && !p->torch) {
+    if (stack->first.format == NUMBER_MXFP4 && !p->torch && !p->blas) {
         fixed_rows rows = {w->prepared, by_source ? route->source : NULL, digits_of(p->precision)};
         op_quantise(p->self, x, by_source ? p->rows : p->rows * route->top, columns, rows.digits,
                     w->prepared);
@@ -125,9 +134,10 @@ static void grouped_linear(const pass *p, const matrix_stack *stack, number_form
         op_fixed_grouped_linear(p->self, route, stack, bias_format, bias, rows, y, p->scratch);
         return;
     }
-    (p->torch ? torch_grouped_linear : op_grouped_linear)(p->self, route, stack, bias_format, bias,
-                                                          x, by_source ? route->source : NULL, y,
-                                                          product_room(p));
+    (p->torch  ? torch_grouped_linear
+     : p->blas ? op_blas_grouped_linear
+               : op_grouped_linear)(p->self, route, stack, bias_format, bias, x,
+                                    by_source ? route->source : NULL, y, product_room(p));
 }
 
 void layer_experts(const pass *p, const layer_weights *layer)

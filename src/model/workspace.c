@@ -2,6 +2,7 @@
 
 #include "base/carver.h"
 #include "base/memory.h"
+#include "op/blas.h"
 #include "op/fixed.h"
 
 static float *carve_floats(carver *c, uint64_t rows, uint64_t columns)
@@ -19,6 +20,8 @@ static uint64_t scratch_floats(const gptoss_config *config)
     uint64_t attention = op_attention_floats(config->head_dim, config->context);
     uint64_t most = op_fixed_bytes(widest) / sizeof(float);
     most = panel > most ? panel : most;
+    uint64_t blas = op_blas_library() == NULL ? 0 : OP_BLAS_FLOATS(widest);
+    most = blas > most ? blas : most;
     return ((attention > most ? attention : most) + 15) / 16 * 16;
 }
 

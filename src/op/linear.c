@@ -72,13 +72,6 @@ void op_linear_maps(const team *self, const linear_map *maps, size_t count, cons
     team_wait(self);
 }
 
-void op_linear(const team *self, const matrix *weights, const float *bias, const float *x,
-               size_t batch, float *y, size_t y_stride, product_space space)
-{
-    linear_map map = {weights, bias, y};
-    op_linear_maps(self, &map, 1, x, batch, y_stride, space);
-}
-
 static void add_bias(number_format format, const uint8_t *bias, size_t first, size_t rows,
                      size_t batch, float *y, size_t y_stride)
 {

@@ -53,10 +53,6 @@ typedef struct linear_map {
 void op_linear_maps(const team *self, const linear_map *maps, size_t count, const float *x,
                     size_t batch, size_t y_stride, product_space space);
 
-/* The same for one map. */
-void op_linear(const team *self, const matrix *weights, const float *bias, const float *x,
-               size_t batch, float *y, size_t y_stride, product_space space);
-
 /* x += y over n elements. */
 void op_add(const team *self, const float *y, size_t n, float *x);
 

@@ -69,6 +69,7 @@ void parallel_run_on(uint32_t threads, const uint16_t *processors,
 #pragma omp parallel num_threads(threads)
     {
         team self = {(uint32_t)omp_get_thread_num(), (uint32_t)omp_get_num_threads(), &barrier};
+        omp_set_num_threads(1); /* in this region: a library that has OpenMP too starts no team */
         run_body(&self, processors, body, user);
     }
 }

@@ -7,7 +7,7 @@
  * and with every rounding counted, those of the exact product too. Rows whose estimate plus bound
  * lies below what is known to be reached are left out; of the others the low plane is read, and of
  * what is still in play the row itself. So the rows found, and their products, are those that
- * op_linear would give, bit for bit.
+ * op_linear_maps would give, bit for bit.
  */
 #ifndef OP_SKETCH_H
 #define OP_SKETCH_H

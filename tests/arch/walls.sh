@@ -25,7 +25,7 @@ homes=(
     'zlib\.h:src/base/gzip.c'
     'pcre2\.h:src/text/pretokenize.c'
     'omp\.h:src/op/parallel.c'
-    'cblas\.h:src/op/gemm.c'
+    'cblas\.h:src/op/blas.c'
     'immintrin\.h:src/kernel/x86/'
 )
 
@@ -126,7 +126,7 @@ self_tests=(
     'src/newlayer/a.c:#include "base/status.h"'
     'src/base/a.c:#include <cjson/cJSON.h>'
     'tools/gptoss/a.c:#include <cjson/cJSON.h>'
-    'src/op/gemm.c:#include <omp.h>'
+    'src/op/blas.c:#include <omp.h>'
     'src/op/a.c:    x = _mm512_add_ps(x, y);'
     'src/model/a.c:#pragma omp parallel for'
     'src/engine/a.c:    printf("hello");'

@@ -99,8 +99,8 @@ done
 run bench --synthetic $tiny -p 4 -n 0 -t 1 -r 1 --precision f32,bf16 -o csv
 expect_status 0
 expect "a heading and two rows" test "$(wc -l <out)" == 3
-expect_line out '"f32","pp4"'
-expect_line out '"bf16","pp4"'
+expect_line out '"f32","own","pp4"'
+expect_line out '"bf16","(own|blas)","pp4"'
 expect_line out '^program,version,cpu_info,.*,avg_ns,stddev_ns,'
 expect_line out '^"gptoss",.*"pp4","4","0","0",'
 columns=$(head -1 out | tr , '\n' | wc -l)

@@ -212,6 +212,39 @@ for level in plain avx2 avx512 avx512-vnni avx512-bf16; do
 done
 expect 'the highest level can be asked for' test "$highest" == passed
 
+# Batches of many rows go through BLAS when that is asked for, or at the plain level with bf16.
+prompt='one two three four five six seven eight nine ten eleven twelve'
+for precision in f32 bf16; do
+    run "${generate[@]}" -p "$prompt" -n 4 --temp 0 --json --precision $precision --gemm own
+    expect_status 0
+    expect_json out own run gemm
+    own=$(json out text)
+    run "${generate[@]}" -p "$prompt" -n 4 --temp 0 --json --precision $precision --gemm blas -v
+    if "$gptoss" --version | grep -q '^built with: .*OpenBLAS'; then
+        expect_status 0
+        expect_json out blas run gemm
+        expect_json out "$own" text
+        expect_line err '^gptoss: batches of many rows are multiplied by OpenBLAS [0-9.]+'
+        built=blas
+    else
+        expect_status 2
+        expect_line err '^gptoss generate: --gemm blas: this program was built without BLAS$'
+        built=own
+    fi
+done
+run "${generate[@]}" -p "$prompt" -n 1 --json --cpu plain
+expect_json out $built run gemm
+run "${generate[@]}" -p "$prompt" -n 1 --json --cpu plain --precision f32
+expect_json out own run gemm
+if [[ $built == blas ]]; then
+    run "${generate[@]}" -p hello -n 1 --precision q8 --gemm blas
+    expect_status 2
+    expect_err 'gptoss generate: --gemm blas: expected precision f32 or bf16 and numerics f32, found precision q8'
+    run dump -m model --ids 1,2 -o file --numerics torch-bf16 --gemm blas
+    expect_status 2
+    expect_err 'gptoss dump: --gemm blas: expected precision f32 or bf16 and numerics f32, found numerics torch-bf16'
+fi
+
 # The environment holds a level too, and the flag goes before it.
 export GPTOSS_CPU=plain
 run "${generate[@]}" -p 'hello world' -n 1 --json

@@ -83,6 +83,9 @@ usage 'gptoss parity: --cpu: expected a model with it, -m PATH, found --candidat
     parity --reference dump --candidate other --cpu plain
 usage 'gptoss generate: --precision: expected f32, bf16 or q8, found "f16"' generate --precision f16
 usage 'gptoss generate: --precision: expected f32, bf16 or q8, found ""' generate --precision=
+usage 'gptoss generate: --gemm: expected auto, own or blas, found "mkl"' generate --gemm mkl
+usage 'gptoss parity: --gemm: expected a model with it, -m PATH, found --candidate' \
+    parity --reference dump --candidate other --gemm own
 usage 'gptoss perplexity: --precision: expected f32, bf16 or q8, found "f32|bf16"' \
     perplexity --precision 'f32|bf16'
 usage 'gptoss dump: --cpu: expected plain, avx2, avx512, avx512-vnni or avx512-bf16, found "avx3"' \

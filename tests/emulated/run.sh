@@ -27,10 +27,10 @@ fi
 
 emulated "$kcheck" --highest
 
-# Texts and likelihoods are those of this machine at the same level.
+# Texts and likelihoods are those of this machine at the same level. BLAS would have its own levels.
 for precision in f32 bf16 q8; do
     arguments=(generate -m "$model" -p 'My dear Jane,' -n 6 --temp 0 -s 1 --logprobs 3 --json
-        -t 2 --precision "$precision")
+        -t 2 --precision "$precision" --gemm own)
     emulated "$gptoss" "${arguments[@]}" 2>/dev/null | sed 's/"timings":.*//' >"$scratch/emulated"
     "$gptoss" "${arguments[@]}" --cpu "$level" 2>/dev/null | sed 's/"timings":.*//' >"$scratch/native"
     [[ -s $scratch/native ]] || { echo "$precision: nothing was generated"; exit 1; }

@@ -38,8 +38,8 @@ static gptoss_status write_dump(const char *path, const run_options *run, size_t
                                 const gptoss_dump_options *options, gptoss_error *error)
 {
     gptoss_executor *executor = NULL;
-    gptoss_executor_options with = {run->threads, run->chunk, run->numerics, GPTOSS_PRECISION_F32,
-                                    GPTOSS_PIN_AUTO};
+    gptoss_executor_options with = {run->threads,         run->chunk,      run->numerics,
+                                    GPTOSS_PRECISION_F32, GPTOSS_PIN_AUTO, GPTOSS_GEMM_AUTO};
     gptoss_status status = gptoss_executor_open(model, &with, &executor, error);
     if (status == GPTOSS_OK)
         status =

@@ -201,7 +201,8 @@ static void ignore_stage(void *user, const gptoss_tap_view *view)
 static void check_allocations(gptoss_numerics numerics, gptoss_tap_fn tap)
 {
     gptoss_executor *executor = NULL;
-    gptoss_executor_options options = {1, CHUNK, numerics, GPTOSS_PRECISION_F32, GPTOSS_PIN_AUTO};
+    gptoss_executor_options options = {
+        1, CHUNK, numerics, GPTOSS_PRECISION_F32, GPTOSS_PIN_AUTO, GPTOSS_GEMM_AUTO};
     CHECK(gptoss_executor_open(model, &options, &executor, NULL) == GPTOSS_OK, "executor");
     gptoss_executor_tap(executor, tap, NULL);
     gptoss_sequence *sequence = open_sequence(LENGTH, CHUNK);

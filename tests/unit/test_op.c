@@ -39,7 +39,8 @@ static void run_linear(const team *self, void *user)
     const linear_case *c = user;
     static _Alignas(64) float shared[(BATCH + 3) * IN];
     _Alignas(64) float own[OP_PANEL_FLOATS(IN)];
-    op_linear(self, &c->weights, c->bias, c->x, c->batch, c->y, OUT, (product_space){shared, own});
+    linear_map map = {&c->weights, c->bias, c->y};
+    op_linear_maps(self, &map, 1, c->x, c->batch, OUT, (product_space){shared, own});
 }
 
 static matrix shaped(matrix form)

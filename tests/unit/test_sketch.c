@@ -134,7 +134,8 @@ static void run_products(const team *self, void *user)
     work *w = user;
     subject *s = w->s;
     product_space space = {NULL, s->scratch + self->rank * s->scratch_floats};
-    op_linear(self, &s->weights, NULL, s->x, 1, s->products, s->weights.rows, space);
+    linear_map map = {&s->weights, NULL, s->products};
+    op_linear_maps(self, &map, 1, s->x, 1, s->weights.rows, space);
     op_estimate(self, s->x, &s->search);
 }
 

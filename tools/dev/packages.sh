@@ -22,7 +22,8 @@ missing_packages()
     command -v cmake >/dev/null || echo cmake
     command -v pkg-config >/dev/null || echo pkg-config
     local pair
-    for pair in libcjson:libcjson-dev zlib:zlib1g-dev libpcre2-8:libpcre2-dev libcrypto:libssl-dev; do
+    for pair in libcjson:libcjson-dev zlib:zlib1g-dev libpcre2-8:libpcre2-dev libcrypto:libssl-dev \
+        openblas:libopenblas-openmp-dev; do
         pkg-config --exists "${pair%:*}" 2>/dev/null || echo "${pair#*:}"
     done
 }

@@ -269,6 +269,7 @@ static int run_precision(bench *b, gptoss_precision precision, bool first)
             if (status == EXIT_GOOD)
                 status = run_depth(
                     b, (bench_test){.precision = precision,
+                                    .gemm = gptoss_executor_gemm(b->opened.executor),
                                     .threads = gptoss_executor_threads(b->opened.executor),
                                     .depth = (uint32_t)b->depths.items[d]});
         }

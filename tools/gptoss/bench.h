@@ -14,6 +14,7 @@
 /* One line of the table: a prompt of `prompt` tokens, or `generate` tokens one after another. */
 typedef struct bench_test {
     gptoss_precision precision;
+    gptoss_gemm gemm;
     uint32_t threads;
     uint32_t prompt;   /* 0 when it generates */
     uint32_t generate; /* 0 when it feeds a prompt */

@@ -57,6 +57,7 @@ static void add_setting(fields *of, const bench_run *run, const bench_result *re
     add_whole(of, "n_batch", run->chunk);
     add_whole(of, "n_threads", test->threads);
     add_text(of, "precision", gptoss_precision_name(test->precision));
+    add_text(of, "gemm", gptoss_gemm_name(test->gemm));
     add_text(of, "test", bench_test_name(test, of->test));
     add_whole(of, "n_prompt", test->prompt);
     add_whole(of, "n_gen", test->generate);

@@ -59,6 +59,7 @@ typedef enum flag_id {
     FLAG_NUMERICS,
     FLAG_PRECISION,
     FLAG_CACHE_TYPE,
+    FLAG_GEMM,
     FLAG_CPU,
     FLAG_PIN,
     FLAG_MLOCK,
@@ -103,6 +104,7 @@ typedef struct options {
     const char *html;
     const char *numerics; /* NULL: the command's choice */
     const char *precision;
+    const char *gemm;       /* "auto", "own" or "blas" */
     const char *cache_type; /* NULL: bf16 but for precision f32 */
     const char *pack;       /* "on" or "off"; NULL: the command has no such flag, */
     const char *sketch;     /* likewise */

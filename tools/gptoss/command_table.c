@@ -222,6 +222,11 @@ static const flag flag_table[] = {
      "N", "0", "Threads; 0 is one for each physical core. The results do not depend on it."},
     {FLAG_THREADS, ON(BENCH), "threads", NULL, 't', GROUP_RUN, VALUE_NUMBERS, AT(thread_counts), 0,
      4096, "N,...", "0", "Threads, several with commas between; 0 is one for each physical core."},
+    {FLAG_GEMM, ON_RUNS | ON(BENCH), "gemm", NULL, 0, GROUP_RUN, VALUE_CHOICE, AT(gemm), 0, 0,
+     "auto|own|blas", "auto",
+     "Who multiplies with batches of many rows: this program, or BLAS in float32. The last bits of "
+     "what BLAS computes depend on --chunk. auto takes BLAS where the kernels are plain C, which "
+     "are many times slower, and the precision is bf16."},
     {FLAG_CPU, ON_RUNS | ON(BENCH), "cpu", NULL, 0, GROUP_RUN, VALUE_CHOICE, AT(cpu), 0, 0,
      "plain|avx2|avx512|avx512-vnni|avx512-bf16", NULL,
      "The most instructions that are used, which goes before the environment variable GPTOSS_CPU "

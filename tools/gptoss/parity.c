@@ -31,7 +31,7 @@ static int check_flags(const options *given)
     } computing[] = {
         {FLAG_ISOLATED, "isolated"}, {FLAG_NUMERICS, "numerics"}, {FLAG_PRECISION, "precision"},
         {FLAG_CPU, "cpu"},           {FLAG_PIN, "pin"},           {FLAG_MLOCK, "mlock"},
-        {FLAG_PACK, "pack"}};
+        {FLAG_PACK, "pack"},         {FLAG_GEMM, "gemm"}};
     for (size_t i = 0; i < sizeof computing / sizeof computing[0]; i++)
         if (given->candidate != NULL && given->given[computing[i].id])
             return console_usage(given->command,

@@ -140,20 +140,49 @@ static gptoss_pinning pinning_asked(const options *given)
                                             : GPTOSS_PIN_AUTO;
 }
 
+/* The parser has checked the name. */
+static gptoss_gemm gemm_asked(const options *given)
+{
+    gptoss_gemm gemm = GPTOSS_GEMM_AUTO;
+    while (gemm < GPTOSS_GEMM_BLAS && strcmp(given->gemm, gptoss_gemm_name(gemm)) != 0)
+        gemm++;
+    return gemm;
+}
+
+/* What BLAS cannot do: it multiplies floats, and does not round on the way. */
+static int check_gemm(const options *given, const gptoss_executor_options *wanted)
+{
+    bool torch = wanted->numerics != GPTOSS_NUMERICS_F32;
+    if (wanted->gemm != GPTOSS_GEMM_BLAS)
+        return EXIT_GOOD;
+    if (gptoss_blas() == NULL)
+        return console_usage(given->command, "--gemm blas: this program was built without BLAS");
+    if (torch || wanted->precision == GPTOSS_PRECISION_Q8)
+        return console_usage(given->command,
+                             "--gemm blas: expected precision f32 or bf16 and numerics f32, found "
+                             "%s %s",
+                             torch ? "numerics" : "precision",
+                             torch ? gptoss_numerics_name(wanted->numerics) : given->precision);
+    return EXIT_GOOD;
+}
+
 int session_open_executor(session *of, const options *given, gptoss_numerics numerics)
 {
     gptoss_executor_options wanted = {.threads = (uint32_t)given->threads,
                                       .chunk = session_chunk(given),
                                       .numerics = numerics,
                                       .precision = precision_asked(given),
-                                      .pinning = pinning_asked(given)};
+                                      .pinning = pinning_asked(given),
+                                      .gemm = gemm_asked(given)};
     gptoss_error error;
     if (numerics != GPTOSS_NUMERICS_F32 && wanted.precision != GPTOSS_PRECISION_F32)
         return console_usage(given->command,
                              "--precision: expected f32 with numerics %s, which round by "
                              "themselves, found %s",
                              gptoss_numerics_name(numerics), given->precision);
-    int status = session_prepare_model(of, given);
+    int status = check_gemm(given, &wanted);
+    if (status == EXIT_GOOD)
+        status = session_prepare_model(of, given);
     if (status != EXIT_GOOD)
         return status;
     if (gptoss_executor_open(of->model, &wanted, &of->executor, &error) != GPTOSS_OK)
@@ -165,6 +194,8 @@ int session_open_executor(session *of, const options *given, gptoss_numerics num
                     gptoss_executor_pinned(of->executor) ? "pinned " : "", gptoss_cpu_level(),
                     gptoss_executor_chunk(of->executor), gptoss_numerics_name(numerics),
                     given->precision);
+    if (gptoss_executor_gemm(of->executor) == GPTOSS_GEMM_BLAS)
+        console_verbose(given, "batches of many rows are multiplied by %s", gptoss_blas());
     return EXIT_GOOD;
 }
 
@@ -172,6 +203,7 @@ void session_put_run(json_writer *json, const gptoss_executor *executor)
 {
     json_put_object(json, "run");
     json_put_text(json, "precision", gptoss_precision_name(gptoss_executor_precision(executor)));
+    json_put_text(json, "gemm", gptoss_gemm_name(gptoss_executor_gemm(executor)));
     json_put_text(json, "cpu", gptoss_cpu_level());
     json_put_whole(json, "threads", gptoss_executor_threads(executor));
     json_put_bool(json, "pinned", gptoss_executor_pinned(executor));
