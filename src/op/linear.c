@@ -49,40 +49,67 @@ static float *arrange(const team *self, size_t *turn, const float *x, const uint
     return slivers;
 }
 
-void op_linear_maps(const team *self, const linear_map *maps, size_t count, const float *x,
-                    size_t batch, size_t y_stride, product_space space)
+static size_t units_of(const matrix *weights)
 {
-    if (batch > 1) {
-        size_t turn = 0;
-        arrange(self, &turn, x, NULL, batch, maps[0].weights->columns, space.shared);
-        team_wait(self);
+    return (weights->rows + MATRIX_UNIT_ROWS - 1) / MATRIX_UNIT_ROWS;
+}
+
+/* Many rows of x, arranged: threads take units of rows as they come to it. */
+static void multiply_maps(const team *self, const linear_map *maps, size_t count,
+                          const float *slivers, size_t batch, size_t y_stride, float *panel)
+{
+    const linear_map *map = maps;
+    size_t before = 0; /* units of the maps before this one */
+    for (size_t unit = team_take(self);; unit = team_take(self)) {
+        for (; map < maps + count && unit - before >= units_of(map->weights); map++)
+            before += units_of(map->weights);
+        if (map == maps + count)
+            return;
+        size_t first = (unit - before) * MATRIX_UNIT_ROWS;
+        size_t left = map->weights->rows - first;
+        matrix_multiply(map->weights, first, left < MATRIX_UNIT_ROWS ? left : MATRIX_UNIT_ROWS,
+                        first + self->size * MATRIX_UNIT_ROWS,
+                        map->bias == NULL ? NULL : map->bias + first, slivers, batch,
+                        map->y + first, y_stride, panel);
     }
+}
+
+static void dot_maps(const team *self, const linear_map *maps, size_t count, const float *x,
+                     float *panel)
+{
     for (size_t i = 0; i < count; i++) {
         const linear_map *map = &maps[i];
         size_t begin;
         size_t end;
         team_share(self, map->weights->rows, MATRIX_UNIT_ROWS, &begin, &end);
-        const float *bias = map->bias == NULL ? NULL : map->bias + begin;
-        if (batch == 1)
-            matrix_dot(map->weights, begin, end - begin, bias, x, map->y + begin, space.own);
-        else
-            matrix_multiply(map->weights, begin, end - begin, bias, space.shared, batch,
-                            map->y + begin, y_stride, space.own);
+        matrix_dot(map->weights, begin, end - begin, map->bias == NULL ? NULL : map->bias + begin,
+                   x, map->y + begin, panel);
+    }
+}
+
+void op_linear_maps(const team *self, const linear_map *maps, size_t count, const float *x,
+                    size_t batch, size_t y_stride, product_space space)
+{
+    if (batch == 1) {
+        dot_maps(self, maps, count, x, space.own);
+    } else {
+        size_t turn = 0;
+        arrange(self, &turn, x, NULL, batch, maps[0].weights->columns, space.shared);
+        team_wait(self);
+        multiply_maps(self, maps, count, space.shared, batch, y_stride, space.own);
     }
     team_wait(self);
 }
 
+/* y[b, r] += bias[first + r] for at most MATRIX_UNIT_ROWS rows. */
 static void add_bias(number_format format, const uint8_t *bias, size_t first, size_t rows,
                      size_t batch, float *y, size_t y_stride)
 {
-    for (size_t row = 0; row < rows; row += MATRIX_UNIT_ROWS) {
-        size_t count = rows - row < MATRIX_UNIT_ROWS ? rows - row : MATRIX_UNIT_ROWS;
-        float values[MATRIX_UNIT_ROWS];
-        numbers_decode(format, bias, first + row, count, values);
-        for (size_t b = 0; b < batch; b++)
-            for (size_t i = 0; i < count; i++)
-                y[b * y_stride + row + i] += values[i];
-    }
+    float values[MATRIX_UNIT_ROWS];
+    numbers_decode(format, bias, first, rows, values);
+    for (size_t b = 0; b < batch; b++)
+        for (size_t i = 0; i < rows; i++)
+            y[b * y_stride + i] += values[i];
 }
 
 void op_grouped_linear(const team *self, const routing *route, const matrix_stack *weights,
@@ -91,8 +118,6 @@ void op_grouped_linear(const team *self, const routing *route, const matrix_stac
 {
     size_t rows = weights->first.rows;
     size_t columns = weights->first.columns;
-    size_t begin;
-    size_t end;
     size_t turn = 0;
     float *slivers = space.shared;
     for (size_t expert = 0; expert < route->experts; expert++) {
@@ -105,21 +130,29 @@ void op_grouped_linear(const team *self, const routing *route, const matrix_stac
     }
     team_wait(self);
     slivers = space.shared;
-    team_share(self, rows, MATRIX_UNIT_ROWS, &begin, &end);
+    size_t unit = team_take(self);
+    size_t before = 0; /* units of the experts before this one */
     for (size_t expert = 0; expert < route->experts; expert++) {
         size_t place = route->start[expert];
         size_t batch = route->start[expert + 1] - place;
         matrix one = matrix_stack_at(weights, expert);
-        float *to = y + place * rows + begin;
-        if (batch == 1) {
-            const float *row = x + (index == NULL ? place : index[place]) * columns;
-            matrix_dot(&one, begin, end - begin, NULL, row, to, space.own);
-        } else if (batch > 1) {
-            matrix_multiply(&one, begin, end - begin, NULL, slivers, batch, to, rows, space.own);
-            slivers += gemm_width(batch) * GEMM_COLUMNS(columns);
+        if (batch == 0)
+            continue;
+        for (; unit - before < units_of(&one); unit = team_take(self)) {
+            size_t first = (unit - before) * MATRIX_UNIT_ROWS;
+            size_t count = rows - first < MATRIX_UNIT_ROWS ? rows - first : MATRIX_UNIT_ROWS;
+            float *to = y + place * rows + first;
+            if (batch == 1)
+                matrix_dot(&one, first, count, NULL,
+                           x + (index == NULL ? place : index[place]) * columns, to, space.own);
+            else
+                matrix_multiply(&one, first, count, first + self->size * MATRIX_UNIT_ROWS, NULL,
+                                slivers, batch, to, rows, space.own);
+            if (bias != NULL)
+                add_bias(bias_format, bias, expert * rows + first, count, batch, to, rows);
         }
-        if (bias != NULL)
-            add_bias(bias_format, bias, expert * rows + begin, end - begin, batch, to, rows);
+        before += units_of(&one);
+        slivers += batch > 1 ? gemm_width(batch) * GEMM_COLUMNS(columns) : 0;
     }
     team_wait(self);
 }

@@ -192,12 +192,14 @@ static void fill_sliver(const matrix *weights, size_t first, size_t rows, float 
     }
 }
 
-/* What is read to decode `rows` rows that begin at row `first`, for `calls` calls to ask for. */
-static gemm_ahead rows_ahead(const matrix *weights, size_t first, size_t rows, size_t calls)
+/* What is read to decode the rows of a unit from row `first` on, for `calls` calls to ask for. */
+static gemm_ahead rows_ahead(const matrix *weights, size_t first, size_t calls)
 {
     gemm_ahead ahead = {NULL, 0, 0};
-    if (rows == 0 || weights->transposed)
+    if (first >= weights->rows || weights->transposed)
         return ahead;
+    size_t left = weights->rows - first;
+    size_t rows = left < MATRIX_UNIT_ROWS ? left : MATRIX_UNIT_ROWS;
     if (weights->format == NUMBER_BF16_PACKED) {
         const dense_group *group = weights->groups + first / DENSE_GROUP_ROWS;
         ahead.data = weights->data + (size_t)group->line * DENSE_LINE;
@@ -211,21 +213,15 @@ static gemm_ahead rows_ahead(const matrix *weights, size_t first, size_t rows, s
     return ahead;
 }
 
-void matrix_multiply(const matrix *weights, size_t first, size_t rows, const float *bias,
-                     const float *slivers, size_t batch, float *y, size_t y_stride, float *panel)
+void matrix_multiply(const matrix *weights, size_t first, size_t rows, size_t next,
+                     const float *bias, const float *slivers, size_t batch, float *y,
+                     size_t y_stride, float *panel)
 {
     size_t columns = weights->columns;
-    size_t calls = (batch + GEMM_TOKENS - 1) / GEMM_TOKENS;
-    for (size_t row = 0; row < rows; row += GEMM_ROWS) {
-        size_t left = rows - row;
-        size_t count = left < GEMM_ROWS ? left : GEMM_ROWS;
-        size_t next = left - count < GEMM_ROWS ? left - count : GEMM_ROWS;
-        gemm_ahead ahead = rows_ahead(weights, first + row + count, next, calls);
-        fill_sliver(weights, first + row, count, panel);
-        for (size_t b = 0; b < batch; b += GEMM_TOKENS)
-            kernel()->gemm.multiply(panel, count, slivers + b * GEMM_COLUMNS(columns),
-                                    batch - b < GEMM_TOKENS ? batch - b : GEMM_TOKENS, columns,
-                                    bias == NULL ? NULL : bias + row, y + b * y_stride + row,
-                                    y_stride, &ahead);
-    }
+    gemm_ahead ahead = rows_ahead(weights, next, (batch + GEMM_TOKENS - 1) / GEMM_TOKENS);
+    fill_sliver(weights, first, rows, panel);
+    for (size_t b = 0; b < batch; b += GEMM_TOKENS)
+        kernel()->gemm.multiply(panel, rows, slivers + b * GEMM_COLUMNS(columns),
+                                batch - b < GEMM_TOKENS ? batch - b : GEMM_TOKENS, columns, bias,
+                                y + b * y_stride, y_stride, &ahead);
 }

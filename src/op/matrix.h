@@ -68,12 +68,14 @@ void matrix_dot(const matrix *weights, size_t first, size_t rows, const float *b
                 float *y, float *panel);
 
 /*
- * y[b * y_stride + r] = the same of x[b], for b < batch: bit for bit. slivers: the rows of x as
- * kernel/gemm.h arranges them, GEMM_TOKENS to a sliver but the last; slivers and panel begin on
- * cache lines.
+ * y[b * y_stride + r] = the same of x[b], for b < batch and 1 to MATRIX_UNIT_ROWS rows: bit for
+ * bit. slivers: the rows of x as kernel/gemm.h arranges them, GEMM_TOKENS to a sliver but the last;
+ * slivers and panel begin on cache lines. next: the first of the rows that this thread will
+ * probably work on next, which are brought nearer; there may be none.
  */
-void matrix_multiply(const matrix *weights, size_t first, size_t rows, const float *bias,
-                     const float *slivers, size_t batch, float *y, size_t y_stride, float *panel);
+void matrix_multiply(const matrix *weights, size_t first, size_t rows, size_t next,
+                     const float *bias, const float *slivers, size_t batch, float *y,
+                     size_t y_stride, float *panel);
 
 /* Decodes n numbers that start at the given element of `data`; not for MXFP4 or packed. */
 void numbers_decode(number_format format, const uint8_t *data, size_t first, size_t n, float *out);

@@ -146,6 +146,7 @@ void team_wait(const team *self)
     unsigned round = atomic_load(&barrier->round);
     if (atomic_fetch_add(&barrier->arrived, 1) + 1 == self->size) {
         atomic_store(&barrier->arrived, 0);
+        atomic_store(&barrier->taken, 0);
         atomic_store(&barrier->round, round + 1);
         if (atomic_load(&barrier->asleep) > 0)
             syscall(SYS_futex, &barrier->round, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
@@ -160,6 +161,11 @@ void team_wait(const team *self)
     while (atomic_load(&barrier->round) == round)
         syscall(SYS_futex, &barrier->round, FUTEX_WAIT_PRIVATE, round, NULL, NULL, 0);
     atomic_fetch_sub(&barrier->asleep, 1);
+}
+
+size_t team_take(const team *self)
+{
+    return atomic_fetch_add(&self->barrier->taken, 1);
 }
 
 void team_share(const team *self, size_t total, size_t unit, size_t *begin, size_t *end)

@@ -12,6 +12,7 @@ typedef struct team_barrier {
     atomic_uint arrived;
     atomic_uint round;
     atomic_uint asleep;
+    atomic_size_t taken; /* pieces of work since the last barrier */
 } team_barrier;
 
 /* One thread's place in its team. */
@@ -46,6 +47,10 @@ uint32_t parallel_limit(void);
 
 /* Waits for the whole team; what any thread wrote before is seen by all after. */
 void team_wait(const team *self);
+
+/* The number of the next piece of work, from 0 after each team_wait; every number goes to one
+ * thread. For work that takes long enough that threads may differ in speed. */
+size_t team_take(const team *self);
 
 /* This thread's part [*begin, *end) of `total` items, in whole multiples of `unit`. */
 void team_share(const team *self, size_t total, size_t unit, size_t *begin, size_t *end);
