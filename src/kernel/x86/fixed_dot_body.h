@@ -2,49 +2,60 @@
  * One activation row and any number of weight rows, with AVX-512 VNNI. The including file first
  * includes one of fixed_split_avx512.h and fixed_split_vbmi.h.
  */
+#include <math.h>
+#include <string.h>
+
 #include "kernel/fixed.h"
 
 /*
- * Four weight rows at a time. 64 bytes are four groups of a row: a quarter of a register holds a
+ * Four weight rows are a tile. 64 bytes are four groups of a row: a quarter of a register holds a
  * group's sums, which a transposing addition brings into the order
  *
  *     lane 4 i + r: group i of the block, row r
+ *
+ * Four tiles are a step: they share what is loaded of the activations.
  */
-enum { TILE_ROWS = 4, CHUNK_BLOCKS = 32 };
+enum { TILE_ROWS = 4, STEP_TILES = 4, STEP_ROWS = TILE_ROWS * STEP_TILES };
 
-/* How far ahead weights are fetched: some 500 ns at the memory's speed for one core. */
-enum { AHEAD_BYTES = 6144, AHEAD_SCALES = 1536 };
+/*
+ * Weights are asked for twice: in the step before, into the second cache, in as many streams as
+ * there are tiles, since the processor follows each on its own; and shortly before use, into the
+ * first, else every use would wait in the queue behind what was asked for long before.
+ */
+enum { NEAR_BYTES = 256 };
 
-/* Four bytes for each of four groups, [group][row], to 16 values 2^(scale - 127). */
-FIXED_INLINE __m512 scale_values(__m128i bytes)
+/* Weight rows one after another, or one row again and again (with strides of 0). */
+typedef struct weight_rows {
+    const uint8_t *blocks;
+    const uint8_t *scales;
+    size_t blocks_stride;
+    size_t scales_stride;
+} weight_rows;
+
+/* Blocks of 128 numbers whose scales are turned at once. */
+enum { SCALE_BLOCKS = 4, SCALE_GROUPS = SCALE_BLOCKS * FIXED_GROUPS };
+
+/* The scales of up to 16 groups of a tile as bytes [block][group][row], with zeros past the last.
+ */
+FIXED_INLINE __m512i turn_scales(const uint8_t *scales, size_t stride, size_t groups)
 {
-    __m512i scale = _mm512_cvtepu8_epi32(bytes);
-    __m512i bits = _mm512_slli_epi32(scale, 23);
-    bits = _mm512_max_epu32(bits, _mm512_set1_epi32(0x00400000)); /* of scale 0 */
-    __mmask16 nan = _mm512_cmpeq_epi32_mask(scale, _mm512_set1_epi32(255));
-    return _mm512_castsi512_ps(_mm512_mask_mov_epi32(bits, nan, _mm512_set1_epi32(0x7fc00000)));
+    const __m512i words = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    const __m512i bytes =
+        _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+    __mmask16 inside = (__mmask16)((1U << groups) - 1U);
+    __m512i rows = _mm512_castsi128_si512(_mm_maskz_loadu_epi8(inside, scales));
+    rows = _mm512_inserti32x4(rows, _mm_maskz_loadu_epi8(inside, scales + stride), 1);
+    rows = _mm512_inserti32x4(rows, _mm_maskz_loadu_epi8(inside, scales + 2 * stride), 2);
+    rows = _mm512_inserti32x4(rows, _mm_maskz_loadu_epi8(inside, scales + 3 * stride), 3);
+    return _mm512_shuffle_epi8(_mm512_permutexvar_epi32(words, rows), bytes);
 }
 
-/* The scales of `groups` groups of four rows by block, in the order of the sums. */
-FIXED_INLINE void turn_scales(const uint8_t *const rows[TILE_ROWS], size_t groups, float (*out)[16])
+/* 2^(scale - 127) of a block, but for scale 255. */
+FIXED_INLINE __m512 scale_values(const uint8_t *turned)
 {
-    for (size_t g = 0; g < groups; g += 16) {
-        size_t count = groups - g < 16 ? groups - g : 16;
-        __mmask16 inside = (__mmask16)((1U << count) - 1U);
-        __m128i row[TILE_ROWS];
-        FIXED_UNROLL(4)
-        for (size_t r = 0; r < TILE_ROWS; r++)
-            row[r] = _mm_maskz_loadu_epi8(inside, rows[r] + g);
-        __m128i a = _mm_unpacklo_epi8(row[0], row[1]);
-        __m128i b = _mm_unpacklo_epi8(row[2], row[3]);
-        __m128i c = _mm_unpackhi_epi8(row[0], row[1]);
-        __m128i d = _mm_unpackhi_epi8(row[2], row[3]);
-        float(*to)[16] = out + g / 4;
-        _mm512_store_ps(to[0], scale_values(_mm_unpacklo_epi16(a, b)));
-        _mm512_store_ps(to[1], scale_values(_mm_unpackhi_epi16(a, b)));
-        _mm512_store_ps(to[2], scale_values(_mm_unpacklo_epi16(c, d)));
-        _mm512_store_ps(to[3], scale_values(_mm_unpackhi_epi16(c, d)));
-    }
+    __m512i scale = _mm512_cvtepu8_epi32(_mm_load_si128((const __m128i *)(const void *)turned));
+    __m512i bits = _mm512_slli_epi32(scale, 23);
+    return _mm512_castsi512_ps(_mm512_max_epu32(bits, _mm512_set1_epi32(0x00400000))); /* of 0 */
 }
 
 /* The sums of the quarters of four registers, one a row. */
@@ -72,94 +83,134 @@ FIXED_INLINE __m512i add_digit(__m512i sums, fixed_codes w, const uint8_t *digit
     return _mm512_dpbusd_epi32(sums, w.odd, _mm512_load_si512(digit + 64));
 }
 
-/* t of four groups of four rows. `inside` masks the words of the rows that there are. */
-FIXED_INLINE __m512 dot_block(const uint8_t *const rows[TILE_ROWS], __mmask16 inside,
-                              const uint8_t *block, unsigned digits)
+/* What the tiles of a step need of a block of activations. */
+typedef struct activation_block {
+    const uint8_t *digits;
+    __m512i high;
+    __m512i low;
+    __m512 half_scale;
+} activation_block;
+
+FIXED_INLINE activation_block open_block(const uint8_t *block, unsigned digits)
 {
     const fixed_tail *tail =
         (const fixed_tail *)(const void *)(block + (size_t)FIXED_COLUMNS * digits);
+    return (activation_block){block, spread(tail->high), spread(tail->low),
+                              _mm512_castsi512_ps(spread(tail->half_scale))};
+}
+
+/* t of four groups of a tile. `inside` masks the words of the groups that there are. */
+FIXED_INLINE __m512 dot_block(const uint8_t *tile, size_t stride, __mmask16 inside,
+                              const activation_block *x, unsigned digits)
+{
     __m512i high[TILE_ROWS];
     __m512i low[TILE_ROWS];
     FIXED_UNROLL(4)
     for (size_t r = 0; r < TILE_ROWS; r++) {
-        __m512i v = inside == 0xffff ? _mm512_loadu_si512(rows[r])
-                                     : _mm512_maskz_loadu_epi32(inside, rows[r]);
-        fixed_codes w = fixed_split(v);
-        high[r] = add_digit(_mm512_setzero_si512(), w, block);
+        const uint8_t *row = tile + r * stride;
+        fixed_codes w = fixed_split(inside == 0xffff ? _mm512_loadu_si512(row)
+                                                     : _mm512_maskz_loadu_epi32(inside, row));
+        _mm_prefetch((const char *)row + NEAR_BYTES, _MM_HINT_T0);
+        high[r] = add_digit(_mm512_setzero_si512(), w, x->digits);
         if (digits > 1)
-            high[r] = add_digit(_mm512_slli_epi32(high[r], 8), w, block + FIXED_COLUMNS);
+            high[r] = add_digit(_mm512_slli_epi32(high[r], 8), w, x->digits + FIXED_COLUMNS);
         if (digits > 2)
-            low[r] = add_digit(_mm512_setzero_si512(), w, block + (size_t)2 * FIXED_COLUMNS);
+            low[r] = add_digit(_mm512_setzero_si512(), w, x->digits + (size_t)2 * FIXED_COLUMNS);
     }
-    __m512 t = _mm512_cvtepi32_ps(_mm512_add_epi32(turn_sums(high), spread(tail->high)));
+    __m512 t = _mm512_cvtepi32_ps(_mm512_add_epi32(turn_sums(high), x->high));
     if (digits < 3)
         return t;
-    __m512 rest = _mm512_cvtepi32_ps(_mm512_add_epi32(turn_sums(low), spread(tail->low)));
+    __m512 rest = _mm512_cvtepi32_ps(_mm512_add_epi32(turn_sums(low), x->low));
     return _mm512_fmadd_ps(t, _mm512_set1_ps(256.0F), rest);
 }
 
-/* Four rows of the matrix, of which those past the last may be the last again. */
-FIXED_INLINE __m128 dot_tile(const uint8_t *const blocks[TILE_ROWS],
-                             const uint8_t *const scales[TILE_ROWS], const uint8_t *x,
-                             size_t groups, unsigned digits)
+/* y of a tile; a bit of `nan` for every scale of 255, in the order of the sums. */
+FIXED_INLINE __m128 fold_tile(__m512 sums, uint64_t nan)
 {
-    float factors[CHUNK_BLOCKS][16] __attribute__((aligned(64)));
-    __m512 sums = _mm512_setzero_ps();
-    size_t bytes = fixed_block_bytes(digits);
-    for (size_t first = 0; first < groups; first += (size_t)CHUNK_BLOCKS * FIXED_GROUPS) {
-        size_t count = groups - first;
-        count = count < CHUNK_BLOCKS * FIXED_GROUPS ? count : CHUNK_BLOCKS * FIXED_GROUPS;
-        const uint8_t *chunk_scales[TILE_ROWS];
-        const uint8_t *chunk[TILE_ROWS];
-        FIXED_UNROLL(4)
-        for (size_t r = 0; r < TILE_ROWS; r++) {
-            chunk_scales[r] = scales[r] + first;
-            chunk[r] = blocks[r] + 16 * first;
-        }
-        turn_scales(chunk_scales, count, factors);
-        for (size_t i = 0; i < count; i += FIXED_GROUPS, x += bytes) {
-            const fixed_tail *tail =
-                (const fixed_tail *)(const void *)(x + (size_t)FIXED_COLUMNS * digits);
-            const char *ahead = (const char *)blocks[0] + 64 * (first + i) + AHEAD_BYTES;
-            FIXED_UNROLL(4)
-            for (size_t line = 0; line < 4; line++)
-                _mm_prefetch(ahead + 64 * line, _MM_HINT_T0);
-            __m512 t;
-            if (count - i >= FIXED_GROUPS)
-                t = dot_block(chunk, 0xffff, x, digits);
-            else
-                t = dot_block(chunk, (__mmask16)((1U << 4 * (count - i)) - 1U), x, digits);
-            __m512 half_scale = _mm512_castsi512_ps(spread(tail->half_scale));
-            sums = _mm512_fmadd_ps(
-                t, _mm512_mul_ps(_mm512_load_ps(factors[i / FIXED_GROUPS]), half_scale), sums);
-            FIXED_UNROLL(4)
-            for (size_t r = 0; r < TILE_ROWS; r++)
-                chunk[r] += 64;
-        }
-    }
     __m128 y = _mm_add_ps(_mm512_castps512_ps128(sums), _mm512_extractf32x4_ps(sums, 1));
     y = _mm_add_ps(y, _mm512_extractf32x4_ps(sums, 2));
-    return _mm_add_ps(y, _mm512_extractf32x4_ps(sums, 3));
+    y = _mm_add_ps(y, _mm512_extractf32x4_ps(sums, 3));
+    for (size_t r = 0; nan != 0 && r < TILE_ROWS; r++)
+        if ((nan & 0x1111111111111111U << r) != 0)
+            y = _mm_mask_mov_ps(y, (__mmask8)(1U << r), _mm_set1_ps(NAN));
+    return y;
+}
+
+/* Asks for what the next step reads of block `block` and of the scales. */
+FIXED_INLINE void ask_for_next(const weight_rows *w, size_t block)
+{
+    const char *blocks = (const char *)w->blocks + STEP_ROWS * w->blocks_stride;
+    const char *scales = (const char *)w->scales + STEP_ROWS * w->scales_stride;
+    _mm_prefetch(scales + 64 * block, _MM_HINT_T1);
+    FIXED_UNROLL(4)
+    for (size_t tile = 0; tile < STEP_TILES; tile++) {
+        FIXED_UNROLL(4)
+        for (size_t line = TILE_ROWS * block; line < TILE_ROWS * (block + 1); line++)
+            _mm_prefetch(blocks + TILE_ROWS * tile * w->blocks_stride + 64 * line, _MM_HINT_T1);
+    }
+}
+
+/* `tiles` tiles: those of a step, or one. */
+FIXED_INLINE void dot_tiles(const weight_rows *w, size_t tiles, const uint8_t *x, size_t groups,
+                            unsigned digits, __m128 y[STEP_TILES])
+{
+    uint8_t scales[STEP_TILES][64] __attribute__((aligned(64)));
+    __m512 sums[STEP_TILES];
+    uint64_t nan[STEP_TILES] = {0};
+    FIXED_UNROLL(4)
+    for (size_t tile = 0; tile < tiles; tile++)
+        sums[tile] = _mm512_setzero_ps();
+    for (size_t first = 0; first < groups; first += SCALE_GROUPS) {
+        size_t count = groups - first < SCALE_GROUPS ? groups - first : SCALE_GROUPS;
+        FIXED_UNROLL(4)
+        for (size_t tile = 0; tile < tiles; tile++) {
+            __m512i turned = turn_scales(w->scales + TILE_ROWS * tile * w->scales_stride + first,
+                                         w->scales_stride, count);
+            nan[tile] |= _mm512_cmpeq_epi8_mask(turned, _mm512_set1_epi8(-1));
+            _mm512_store_si512(scales[tile], turned);
+        }
+        for (size_t g = 0; g < count; g += FIXED_GROUPS, x += fixed_block_bytes(digits)) {
+            activation_block block = open_block(x, digits);
+            size_t left = count - g;
+            if (tiles == STEP_TILES)
+                ask_for_next(w, (first + g) / FIXED_GROUPS);
+            FIXED_UNROLL(4)
+            for (size_t tile = 0; tile < tiles; tile++) {
+                const uint8_t *at =
+                    w->blocks + TILE_ROWS * tile * w->blocks_stride + 16 * (first + g);
+                __mmask16 inside =
+                    left < FIXED_GROUPS ? (__mmask16)((1U << 4 * left) - 1U) : 0xffff;
+                __m512 t = dot_block(at, w->blocks_stride, inside, &block, digits);
+                __m512 f = _mm512_mul_ps(scale_values(scales[tile] + 4 * g), block.half_scale);
+                sums[tile] = _mm512_fmadd_ps(t, f, sums[tile]);
+            }
+        }
+    }
+    FIXED_UNROLL(4)
+    for (size_t tile = 0; tile < tiles; tile++)
+        y[tile] = fold_tile(sums[tile], nan[tile]);
 }
 
 FIXED_INLINE void dot_all(const uint8_t *blocks, const uint8_t *scales, size_t rows,
                           const uint8_t *x, size_t columns, unsigned digits, float *y)
 {
     size_t groups = columns / FIXED_GROUP;
-    for (size_t r = 0; r < rows; r += TILE_ROWS) {
-        const uint8_t *tile_blocks[TILE_ROWS];
-        const uint8_t *tile_scales[TILE_ROWS];
-        FIXED_UNROLL(4)
-        for (size_t i = 0; i < TILE_ROWS; i++) {
-            size_t row = r + i < rows ? r + i : rows - 1;
-            tile_blocks[i] = blocks + row * groups * 16;
-            tile_scales[i] = scales + row * groups;
+    __m128 all[STEP_TILES];
+    for (size_t r = 0; r < rows;) {
+        weight_rows w = {blocks + r * groups * 16, scales + r * groups, groups * 16, groups};
+        if (rows - r >= STEP_ROWS) {
+            dot_tiles(&w, STEP_TILES, x, groups, digits, all);
+            memcpy(y + r, all, STEP_ROWS * sizeof *y);
+            r += STEP_ROWS;
+        } else if (rows - r >= TILE_ROWS) {
+            dot_tiles(&w, 1, x, groups, digits, all);
+            _mm_storeu_ps(y + r, all[0]);
+            r += TILE_ROWS;
+        } else {
+            w.blocks_stride = w.scales_stride = 0;
+            dot_tiles(&w, 1, x, groups, digits, all);
+            y[r++] = _mm_cvtss_f32(all[0]);
         }
-        for (size_t at = 0; at < TILE_ROWS * groups; at += 64)
-            _mm_prefetch((const char *)tile_scales[0] + AHEAD_SCALES + at, _MM_HINT_T0);
-        __m128 four = dot_tile(tile_blocks, tile_scales, x, groups, digits);
-        size_t count = rows - r < TILE_ROWS ? rows - r : TILE_ROWS;
-        _mm_mask_storeu_ps(y + r, (__mmask8)((1U << count) - 1U), four);
     }
 }
 
