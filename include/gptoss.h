@@ -219,6 +219,7 @@ typedef struct gptoss_prepare_options {
     bool lock;        /* keep the weights in memory: the system may not drop them */
     bool pack;        /* pack BF16 weights without loss, which takes less memory and bandwidth */
     bool requantise;  /* for executors of precision q8: attention weights in 8 bits besides */
+    bool only_q8;     /* there will be no others: do nothing for the attention's original weights */
     bool sketch;      /* make a sketch of the unembedding, so that fewer of its rows are read */
     uint32_t threads; /* 0: the physical cores this process may use */
 } gptoss_prepare_options;

@@ -16,6 +16,7 @@ struct gptoss_model {
     weights weights;
     packed_memory *packed;   /* or NULL */
     rounded_weights rounded; /* of gptoss_model_prepare; empty without it */
+    bool only_q8;            /* nobody is going to read what they stand for */
     rope rope;
     model_sketch *sketch; /* of the unembedding; NULL until it is prepared */
 };

@@ -2,14 +2,15 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "base/residency.h"
 #include "kernel/kernel.h"
 #include "op/parallel.h"
 
-/* Groups of rows that are packed between two releases of pages. */
-#define STRIDE 64
+/* Groups of rows that are packed between two releases of pages, which stop all threads. */
+#define STRIDE 256
 
 /* Matrices that are packed per layer. */
 #define PER_LAYER 4
@@ -25,16 +26,18 @@ struct packed_memory {
     uint8_t *data;
     size_t bytes;
     dense_group *groups; /* of all matrices, one after another */
+    size_t *begin;       /* [parts] where they begin, from data, */
+    size_t *used;        /* [parts] and where what they hold ends */
+    uint32_t parts;      /* as many as threads were asked for */
 };
 
 /* The work at hand. */
 typedef struct packing {
     weights *bound;
-    size_t count;   /* matrices that are looked at */
-    uint32_t parts; /* of memory: as many as threads were asked for */
-    size_t *used;   /* [parts] ends of what the parts hold, from data */
+    size_t count; /* matrices that are looked at */
     packed_memory *memory;
-    bool release;
+    size_t *before; /* [parts] memory->used before the present matrix */
+    bool of_files;
 
     const matrix *from; /* the present matrix */
     dense_group *groups;
@@ -74,7 +77,7 @@ static size_t group_count(const matrix *of)
 /* The groups of a matrix that go to a part. */
 static void share(const packing *p, const matrix *of, uint32_t part, size_t *begin, size_t *end)
 {
-    team as_if = {part, p->parts, NULL};
+    team as_if = {part, p->memory->parts, NULL};
     team_share(&as_if, group_count(of), 1, begin, end);
 }
 
@@ -102,36 +105,38 @@ static void fill_part(packing *p, uint32_t part)
 {
     size_t begin;
     size_t end;
-    size_t start = p->used[part];
+    size_t *used = &p->memory->used[part];
+    size_t start = *used;
     share(p, p->from, part, &begin, &end);
     for (size_t i = begin; i < end; i++) {
-        p->used[part] += pack_group(p, i, p->used[part]);
-        if (p->release && ((i + 1 - begin) % STRIDE == 0 || i + 1 == end))
+        *used += pack_group(p, i, *used);
+        if (p->of_files && ((i + 1 - begin) % STRIDE == 0 || i + 1 == end))
             release_groups(p->from, begin + (i - begin) / STRIDE * STRIDE, i + 1);
     }
-    atomic_fetch_add(&p->taken, p->used[part] - start);
+    atomic_fetch_add(&p->taken, *used - start);
 }
 
 static void fill_parts(const team *self, void *user)
 {
     packing *p = user;
-    for (uint32_t part = self->rank; part < p->parts; part += self->size)
+    for (uint32_t part = self->rank; part < p->memory->parts; part += self->size)
         fill_part(p, part);
 }
 
 /* Packs *at, unless that makes it larger; then the next matrix takes the place of the attempt. */
-static void pack_matrix(packing *p, matrix *at, size_t *before)
+static void pack_matrix(packing *p, matrix *at)
 {
-    for (uint32_t part = 0; part < p->parts; part++)
-        before[part] = p->used[part];
+    packed_memory *memory = p->memory;
+    memcpy(p->before, memory->used, memory->parts * sizeof *p->before);
     p->from = at;
     p->taken = group_count(at) * sizeof *p->groups;
-    parallel_run(p->parts, fill_parts, p);
+    parallel_run(memory->parts, fill_parts, p);
     if (p->taken >= matrix_bytes(at)) {
-        for (uint32_t part = 0; part < p->parts; part++)
-            p->used[part] = before[part];
+        memcpy(memory->used, p->before, memory->parts * sizeof *p->before);
         return;
     }
+    if (!p->of_files)
+        release_groups(at, 0, group_count(at));
     at->data = p->memory->data;
     at->groups = p->groups;
     at->packed_bytes = p->taken;
@@ -153,7 +158,7 @@ static gptoss_status pack_all(packing *p, uint64_t total, gptoss_progress_fn pro
         if (progress != NULL && !progress(user, "packing weights", done, total))
             return fail(error, GPTOSS_INTERRUPTED, "interrupted while packing weights");
         done += matrix_bytes(at);
-        pack_matrix(p, at, p->used + p->parts);
+        pack_matrix(p, at);
         if (tied)
             p->bound->embedding = *at;
     }
@@ -180,54 +185,56 @@ static size_t room_of_part(packing *p, uint32_t part)
 /* Reserves the memory and says where in it the parts begin. */
 static gptoss_status lay_out(packing *p, gptoss_error *error)
 {
+    packed_memory *memory = p->memory;
     size_t groups = 0;
     size_t bytes = 0;
     for (size_t i = 0; i < p->count; i++)
         groups += group_count(matrix_number(p->bound, i));
-    for (uint32_t part = 0; part < p->parts; part++) {
-        p->used[part] = bytes;
+    for (uint32_t part = 0; part < memory->parts; part++) {
+        memory->begin[part] = memory->used[part] = bytes;
         bytes += room_of_part(p, part);
     }
     if (bytes / DENSE_LINE > UINT32_MAX)
         return fail(error, GPTOSS_LIMIT, "%zu bytes of weights are more than can be packed", bytes);
-    p->memory->groups = calloc(groups, sizeof *p->groups);
-    if (p->memory->groups == NULL)
+    memory->groups = calloc(groups, sizeof *p->groups);
+    if (memory->groups == NULL)
         return fail_memory(error, "a directory of packed weights", groups * sizeof *p->groups);
-    p->groups = p->memory->groups;
+    p->groups = memory->groups;
     void *data;
     gptoss_status status = memory_reserve(bytes, "packed weights", &data, error);
     if (status != GPTOSS_OK)
         return status;
     memory_prefer_huge_pages(data, bytes);
-    p->memory->data = data;
-    p->memory->bytes = bytes;
+    memory->data = data;
+    memory->bytes = bytes;
     return GPTOSS_OK;
 }
 
-gptoss_status pack_weights(weights *bound, uint32_t layers, bool release, uint32_t threads,
+gptoss_status pack_weights(weights *bound, uint32_t layers, bool of_files, uint32_t threads,
                            packed_memory **memory, gptoss_progress_fn progress, void *user,
                            gptoss_error *error)
 {
     uint64_t total = 0;
-    packing p = {.bound = bound,
-                 .count = 1 + (size_t)layers * PER_LAYER,
-                 .parts = threads,
-                 .release = release};
+    packing p = {.bound = bound, .count = 1 + (size_t)layers * PER_LAYER, .of_files = of_files};
     for (size_t i = 0; i < p.count; i++)
         total += can_pack(matrix_number(bound, i)) ? matrix_bytes(matrix_number(bound, i)) : 0;
     if (total == 0)
         return GPTOSS_OK;
-    p.used = calloc(threads, 2 * sizeof *p.used); /* now, and before the present matrix */
     p.memory = calloc(1, sizeof *p.memory);
-    if (p.used == NULL || p.memory == NULL) {
-        free(p.used);
-        free(p.memory);
+    if (p.memory == NULL)
         return fail_memory(error, "a list of packed weights", sizeof *p.memory);
+    p.memory->parts = threads;
+    p.memory->begin = calloc(threads, 3 * sizeof *p.memory->begin);
+    gptoss_status status = GPTOSS_OK;
+    if (p.memory->begin == NULL) {
+        status = fail_memory(error, "a list of packed weights", threads * sizeof *p.before);
+    } else {
+        p.memory->used = p.memory->begin + threads;
+        p.before = p.memory->used + threads;
+        status = lay_out(&p, error);
     }
-    gptoss_status status = lay_out(&p, error);
     if (status == GPTOSS_OK)
         status = pack_all(&p, total, progress, user, error);
-    free(p.used);
     p.memory->next = *memory;
     *memory = p.memory;
     return status;
@@ -239,9 +246,23 @@ void pack_free(packed_memory *memory)
         packed_memory *next = memory->next;
         memory_release(memory->data, memory->bytes);
         free(memory->groups);
+        free(memory->begin);
         free(memory);
         memory = next;
     }
+}
+
+bool pack_stretch(const packed_memory *memory, size_t index, const uint8_t **start, size_t *bytes)
+{
+    for (; memory != NULL; memory = memory->next) {
+        if (index < memory->parts && memory->data != NULL) {
+            *start = memory->data + memory->begin[index];
+            *bytes = memory->used[index] - memory->begin[index];
+            return true;
+        }
+        index -= memory->data != NULL ? memory->parts : 0;
+    }
+    return false;
 }
 
 /* What a matrix takes when it has no escapes. */

@@ -9,15 +9,18 @@
 typedef struct packed_memory packed_memory;
 
 /*
- * Replaces the projections of the attention and the unembedding, which may be the embedding too, by
- * packed ones, on `threads` threads. Matrices that are not BF16 stay, and those that would not
- * become smaller. With `release` the pages of what was packed, which must be a file's, are released
- * as it goes. Adds to *memory, which begins as NULL. On failure *bound can be used as it is, and
- * packed again.
+ * Replaces the unembedding, which may be the embedding too, and the projections of the attention of
+ * the first `layers` layers by packed ones, on `threads` threads. Matrices that are not BF16 stay,
+ * and those that would not become smaller. The pages of what was packed are released: those of a
+ * file as it goes, others, which are zeros then, matrix by matrix. Adds to *memory, which begins as
+ * NULL. On failure *bound can be used as it is, and packed again.
  */
-gptoss_status pack_weights(weights *bound, uint32_t layers, bool release, uint32_t threads,
+gptoss_status pack_weights(weights *bound, uint32_t layers, bool of_files, uint32_t threads,
                            packed_memory **memory, gptoss_progress_fn progress, void *user,
                            gptoss_error *error);
+
+/* Where packed weights lie, stretch by stretch, in no order. Returns false behind the last one. */
+bool pack_stretch(const packed_memory *memory, size_t index, const uint8_t **start, size_t *bytes);
 
 /* Accepts NULL. What was packed may not be used any more. */
 void pack_free(packed_memory *memory);

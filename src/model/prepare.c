@@ -35,8 +35,9 @@ static gptoss_status pack(const preparation *p)
 {
     gptoss_model *model = p->model;
     bool of_files = !checkpoint_in_memory(model->files);
-    return pack_weights(&model->weights, model->config.layers, of_files, p->threads, &model->packed,
-                        p->progress, p->user, p->error);
+    uint32_t layers = model->only_q8 ? 0 : model->config.layers;
+    return pack_weights(&model->weights, layers, of_files, p->threads, &model->packed, p->progress,
+                        p->user, p->error);
 }
 
 static gptoss_status make_sketch(const preparation *p)
@@ -57,6 +58,7 @@ gptoss_status gptoss_model_prepare(gptoss_model *model, const gptoss_prepare_opt
         status = read_ahead(&p);
     if (status == GPTOSS_OK && options->requantise)
         status = round_dense(&p);
+    model->only_q8 = options->only_q8 && model->rounded.layers != NULL;
     if (status == GPTOSS_OK && options->pack)
         status = pack(&p);
     if (status == GPTOSS_OK && options->sketch)

@@ -8,18 +8,14 @@
 
 #include "base/memory.h"
 #include "base/residency.h"
+#include "model/residents.h"
 #include "op/parallel.h"
 
 enum { PIECE = 4 << 20 }; /* bytes read between two calls of progress */
 
-typedef struct piece {
-    const uint8_t *start;
-    size_t bytes;
-} piece;
-
 /* Pieces that the threads of a team read, each the next one that nobody has taken. */
 typedef struct sweep {
-    piece *pieces;
+    resident *pieces;
     size_t count;
     uint64_t total;
     atomic_size_t next;
@@ -62,29 +58,20 @@ static gptoss_status run_sweep(sweep *s, uint32_t threads, gptoss_error *error)
     return GPTOSS_OK;
 }
 
-static uint64_t file_bytes(const gptoss_model *model)
+/* Cuts what is resident into pieces: all of it, or where something is missing. */
+static gptoss_status list_pieces(const residents *of, bool all, sweep *s, gptoss_error *error)
 {
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < checkpoint_file_count(model->files); i++)
-        bytes += checkpoint_file_map(model->files, i).size;
-    return bytes;
-}
-
-/* Lists the pieces of the weight files, all of them or those of which something is missing. */
-static gptoss_status list_pieces(const gptoss_model *model, bool all, sweep *s, gptoss_error *error)
-{
-    size_t files = checkpoint_file_count(model->files);
-    size_t most = (size_t)(file_bytes(model) / PIECE) + files;
+    size_t most = (size_t)(of->bytes / PIECE) + of->count;
     s->pieces = calloc(most, sizeof *s->pieces);
     if (s->pieces == NULL)
         return fail_memory(error, "a list of pieces of weights", most * sizeof *s->pieces);
-    for (size_t i = 0; i < files; i++) {
-        file_map map = checkpoint_file_map(model->files, i);
-        for (size_t at = 0; at < map.size; at += PIECE) {
-            size_t bytes = map.size - at < PIECE ? map.size - at : PIECE;
-            if (!all && residency_missing(map.data + at, bytes) == 0)
+    for (size_t i = 0; i < of->count; i++) {
+        const resident *whole = &of->list[i];
+        for (size_t at = 0; at < whole->bytes; at += PIECE) {
+            size_t bytes = whole->bytes - at < PIECE ? whole->bytes - at : PIECE;
+            if (!all && residency_missing(whole->start + at, bytes) == 0)
                 continue;
-            s->pieces[s->count++] = (piece){map.data + at, bytes};
+            s->pieces[s->count++] = (resident){whole->start + at, bytes};
             s->total += bytes;
         }
     }
@@ -95,20 +82,25 @@ gptoss_status model_read_ahead(const gptoss_model *model, uint32_t threads,
                                gptoss_progress_fn progress, void *user, gptoss_error *error)
 {
     sweep s = {.what = "reading weights", .progress = progress, .user = user};
-    if (memory_available() < file_bytes(model))
-        return GPTOSS_OK; /* what is read first would be dropped for what is read last */
-    gptoss_status status = list_pieces(model, false, &s, error);
-    return status == GPTOSS_OK ? run_sweep(&s, threads, error) : status;
+    residents of;
+    gptoss_status status = residents_of(model, &of, error);
+    if (status != GPTOSS_OK)
+        return status;
+    if (memory_available() >= of.in_files) { /* else the first would be dropped for the last */
+        status = list_pieces(&of, false, &s, error);
+        if (status == GPTOSS_OK)
+            status = run_sweep(&s, threads, error);
+    }
+    free(of.list);
+    return status;
 }
 
 /* ---- locking --------------------------------------------------------------------------------- */
 
-static void unlock_files(const gptoss_model *model, size_t count)
+static void unlock(const residents *of, size_t count)
 {
-    for (size_t i = 0; i < count; i++) {
-        file_map map = checkpoint_file_map(model->files, i);
-        residency_unlock(map.data, map.size);
-    }
+    for (size_t i = 0; i < count; i++)
+        residency_unlock(of->list[i].start, of->list[i].bytes);
 }
 
 /* Why the system refused, with the limit that was in the way. */
@@ -126,21 +118,19 @@ static gptoss_status fail_lock(int why, uint64_t bytes, gptoss_error *error)
                 kibibytes, strerror(why));
 }
 
-static gptoss_status lock_files(const gptoss_model *model, gptoss_error *error)
+static gptoss_status lock(const residents *of, gptoss_error *error)
 {
-    uint64_t bytes = file_bytes(model);
     uint64_t available = memory_available();
-    if (available < bytes && !checkpoint_in_memory(model->files))
+    if (available < of->in_files)
         return fail(error, GPTOSS_MEMORY,
                     "cannot lock %" PRIu64 " KiB of weights in memory: %" PRIu64
                     " KiB are available",
-                    (bytes + 1023) / 1024, available / 1024);
-    for (size_t i = 0; i < checkpoint_file_count(model->files); i++) {
-        file_map map = checkpoint_file_map(model->files, i);
-        int why = residency_lock(map.data, map.size);
+                    (of->in_files + 1023) / 1024, available / 1024);
+    for (size_t i = 0; i < of->count; i++) {
+        int why = residency_lock(of->list[i].start, of->list[i].bytes);
         if (why != 0) {
-            unlock_files(model, i);
-            return fail_lock(why, bytes, error);
+            unlock(of, i);
+            return fail_lock(why, of->bytes, error);
         }
     }
     return GPTOSS_OK;
@@ -150,13 +140,17 @@ gptoss_status model_lock(const gptoss_model *model, uint32_t threads, gptoss_pro
                          void *user, gptoss_error *error)
 {
     sweep s = {.what = "locking weights", .progress = progress, .user = user};
-    gptoss_status status = lock_files(model, error);
+    residents of;
+    gptoss_status status = residents_of(model, &of, error);
     if (status != GPTOSS_OK)
         return status;
-    status = list_pieces(model, true, &s, error);
-    if (status == GPTOSS_OK)
-        status = run_sweep(&s, threads, error);
-    if (status != GPTOSS_OK)
-        unlock_files(model, checkpoint_file_count(model->files));
+    if ((status = lock(&of, error)) == GPTOSS_OK) {
+        status = list_pieces(&of, true, &s, error);
+        if (status == GPTOSS_OK)
+            status = run_sweep(&s, threads, error);
+        if (status != GPTOSS_OK)
+            unlock(&of, of.count);
+    }
+    free(of.list);
     return status;
 }

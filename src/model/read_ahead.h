@@ -12,7 +12,8 @@
 gptoss_status model_read_ahead(const gptoss_model *model, uint32_t threads,
                                gptoss_progress_fn progress, void *user, gptoss_error *error);
 
-/* Locks the weights in memory and reads what is not there yet. On failure nothing is locked. */
+/* Locks what passes read of weights, packed ones and the like among it, in memory and reads what is
+ * not there yet. On failure nothing is locked. */
 gptoss_status model_lock(const gptoss_model *model, uint32_t threads, gptoss_progress_fn progress,
                          void *user, gptoss_error *error);
 

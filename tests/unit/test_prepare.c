@@ -8,6 +8,7 @@
 #include "base/residency.h"
 #include "check.h"
 #include "gptoss.h"
+#include "model/residents.h"
 #include "scratch.h"
 
 #define AUSTEN GPTOSS_SOURCE_DIR "/models/austen"
@@ -172,6 +173,47 @@ static void check_limit(rlim_t bytes)
           "a limit of %" PRIu64 " bytes", (uint64_t)bytes);
 }
 
+static bool go_on(void *user, const char *what, uint64_t done, uint64_t total)
+{
+    (void)user, (void)what, (void)done, (void)total;
+    return true;
+}
+
+/* What is packed, rounded and sketched is locked in place of what it replaced. */
+static void check_lock_replaced(bool only_q8)
+{
+    gptoss_error error = {.message = ""};
+    gptoss_model *model = open_model(AUSTEN);
+    gptoss_prepare_options options = {.lock = true,
+                                      .pack = true,
+                                      .requantise = only_q8,
+                                      .only_q8 = only_q8,
+                                      .sketch = true,
+                                      .threads = 2};
+    residents of;
+    gptoss_status status = gptoss_model_prepare(model, &options, go_on, NULL, &error);
+    CHECK(status == GPTOSS_OK || status == GPTOSS_MEMORY, "%s", error.message);
+    CHECK(residents_of(model, &of, &error) == GPTOSS_OK, "%s", error.message);
+    uint64_t unembedding = 0;
+    uint64_t projections = 0;
+    for (size_t i = 0; i < of.count; i++) {
+        const uint8_t *end = of.list[i].start + of.list[i].bytes;
+        const uint8_t *at = model->weights.layers[0].q.data;
+        projections += at >= of.list[i].start && at < end;
+        at = checkpoint_find(model->files, "lm_head.weight")->data;
+        unembedding += at >= of.list[i].start && at < end;
+    }
+    CHECK(unembedding == 0, "the original of the packed unembedding");
+    CHECK((projections > 0) == !only_q8, "attention weights, unless 8 bits do for all");
+    CHECK((model->weights.layers[0].q.format == NUMBER_BF16_PACKED) == !only_q8, "q8 packs none");
+    uint64_t locked = status_number("VmLck") * 1024;
+    CHECK(status != GPTOSS_OK || (locked >= of.bytes && locked <= of.bytes + 8 * PAGE * of.count),
+          "%" PRIu64 " of %" PRIu64 " bytes are locked", locked, of.bytes);
+    free(of.list);
+    gptoss_model_close(model);
+    CHECK(status_number("VmLck") == 0, "a closed model is not locked");
+}
+
 /* Where this process may lock as much. */
 static void check_lock(void)
 {
@@ -201,5 +243,7 @@ int main(void)
     check_residency();
     check_read_ahead();
     check_lock();
+    check_lock_replaced(false);
+    check_lock_replaced(true);
     return test_result();
 }

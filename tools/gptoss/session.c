@@ -56,6 +56,7 @@ int session_prepare_model(session *of, const options *given)
                                      .lock = given->mlock,
                                      .pack = is_on(given->pack),
                                      .requantise = strstr(given->precision, "q8") != NULL,
+                                     .only_q8 = strcmp(given->precision, "q8") == 0,
                                      .sketch = is_on(given->sketch),
                                      .threads = (uint32_t)given->threads};
     gptoss_error error;
