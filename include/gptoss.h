@@ -176,8 +176,10 @@ typedef struct gptoss_model_info {
     uint64_t bytes_expert_biases;
     uint64_t bytes_per_token;        /* weights read to decode one token in a batch of one */
     uint64_t bytes_per_token_packed; /* the same of packed weights; foreseen, until they are */
-    uint64_t bytes_per_token_sketch; /* in place of the unembedding's, with a sketch and a clearly
-                                        likeliest token: the high plane; 0 without sketches */
+    uint64_t bytes_per_token_sketch; /* the same with a sketch and a clearly likeliest token, so
+                                        that of the unembedding its high plane is read; 0 of models
+                                        too wide for sketches */
+    uint64_t bytes_per_token_both;   /* packed and with a sketch; 0 likewise */
 } gptoss_model_info;
 
 GPTOSS_API void gptoss_model_describe(const gptoss_model *model, gptoss_model_info *out);

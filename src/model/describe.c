@@ -85,8 +85,14 @@ void gptoss_model_describe(const gptoss_model *model, gptoss_model_info *out)
     weight_role role;
     for (const tensor *t; (t = model_next_weight(model, &walk, &role)) != NULL;)
         count_tensor(&model->config, role, t, out);
-    out->bytes_per_token_packed =
-        out->bytes_per_token - pack_saving(&model->weights, model->config.layers);
-    out->bytes_per_token_sketch =
-        model_sketch_first_bytes(model->config.vocab, model->config.hidden);
+    uint64_t all = pack_saving(&model->weights, model->config.layers);
+    uint64_t of_unembedding = pack_saving(&model->weights, 0);
+    uint64_t plane = model_sketch_first_bytes(model->config.vocab, model->config.hidden);
+    out->bytes_per_token_packed = out->bytes_per_token - all;
+    if (plane == 0)
+        return;
+    uint64_t unembedding =
+        out->bytes_unembedding > 0 ? out->bytes_unembedding : out->bytes_embedding;
+    out->bytes_per_token_sketch = out->bytes_per_token - unembedding + plane;
+    out->bytes_per_token_both = out->bytes_per_token_sketch - (all - of_unembedding);
 }

@@ -20,11 +20,15 @@ for layout in original hf-mxfp4 hf; do
     file=$(json out bytes file)
     expect "bytes.file is the size of the files" \
         test "$(cat $layout/*.safetensors | wc -c)" == "$file"
-    for key in 'parameters total' 'parameters active' 'bytes per_token' 'bytes per_token_sketch' 'memory weights' \
-        'memory cache' 'memory scratch' 'memory machine' 'memory available'; do
+    for key in 'parameters total' 'parameters active' 'bytes per_token' 'bytes per_token_packed' \
+        'bytes per_token_sketch' 'bytes per_token_both' \
+        'memory weights' 'memory cache' 'memory scratch' 'memory machine' 'memory available'; do
         # shellcheck disable=SC2086
         expect "$key is more than nothing" test "$(json out $key)" -gt 0
     done
+    both=$(json out bytes per_token_both)
+    expect "packing and a sketch save more together" \
+        test "$both" -le "$(json out bytes per_token_sketch)" -a "$both" -le "$(json out bytes per_token_packed)"
     json out parameters total >>totals
 done
 expect "the layouts have the same parameters" test "$(sort -u totals | wc -l)" == 1

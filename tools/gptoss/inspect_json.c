@@ -49,6 +49,7 @@ static void print_sizes(json_writer *json, const gptoss_model_info *info)
     json_put_whole(json, "per_token", info->bytes_per_token);
     json_put_whole(json, "per_token_packed", info->bytes_per_token_packed);
     json_put_whole(json, "per_token_sketch", info->bytes_per_token_sketch);
+    json_put_whole(json, "per_token_both", info->bytes_per_token_both);
     json_put_whole(json, "tensors", info->bytes_tensors);
     json_put_whole(json, "embedding", info->bytes_embedding);
     json_put_whole(json, "unembedding", info->bytes_unembedding);

@@ -61,13 +61,6 @@ static void print_architecture(const gptoss_config *config)
     printf("%s\n", config->stop_count == 0 ? " none" : "");
 }
 
-/* The sketch is read in place of the unembedding, which may be the embedding. */
-static uint64_t with_sketch(const gptoss_model_info *info)
-{
-    uint64_t all = info->bytes_unembedding > 0 ? info->bytes_unembedding : info->bytes_embedding;
-    return info->bytes_per_token - all + info->bytes_per_token_sketch;
-}
-
 static void print_sizes(const gptoss_model_info *info)
 {
     uint64_t whole = info->bytes_tensors;
@@ -86,8 +79,10 @@ static void print_sizes(const gptoss_model_info *info)
     print_part("all tensors", whole, whole);
     print_part("read per token", info->bytes_per_token, whole);
     print_part("  with --pack", info->bytes_per_token_packed, whole);
-    if (info->bytes_per_token_sketch > 0)
-        print_part("  with --sketch", with_sketch(info), whole);
+    if (info->bytes_per_token_sketch > 0) {
+        print_part("  with --sketch", info->bytes_per_token_sketch, whole);
+        print_part("  with both", info->bytes_per_token_both, whole);
+    }
 }
 
 static void print_memory(const inspection *of)
