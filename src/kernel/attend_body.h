@@ -170,9 +170,10 @@ INLINE void soften(const attend_keys *block, size_t queries, float *scores, floa
 /* ---- values ---------------------------------------------------------------------------------- */
 
 /* Adds the weighted values of `queries` queries in `vecs` vectors from `half` on; constants after
- * inlining. weights [queries][KEYS], out [queries][width]. */
+ * inlining. weights [queries][KEYS], out [queries][width]. Fetches units from `next` on, unless
+ * that is NULL: in the order of their addresses, which is faster than in that of the work. */
 INLINE void gather_tile(cache_format format, const attend_keys *block, const uint8_t *values,
-                        size_t half, size_t vecs, size_t queries, size_t width, size_t ahead,
+                        size_t half, size_t vecs, size_t queries, size_t width, const uint8_t *next,
                         const float *weights, const float *rescale, float *out)
 {
     size_t row = width / UNIT * format.bytes;
@@ -189,8 +190,8 @@ INLINE void gather_tile(cache_format format, const attend_keys *block, const uin
         UNROLL(2)
         for (size_t v = 0; v < vecs; v++)
             x[v] = load_half(format, values + j * row, half + v);
-        if (ahead != 0)
-            fetch(format, values + j * row + ahead);
+        if (next != NULL)
+            fetch(format, next + j * format.bytes);
         UNROLL(8)
         for (size_t g = 0; g < queries; g++) {
             vec weight = vec_set(weights[g * KEYS + j]);
@@ -213,17 +214,18 @@ INLINE void gather(cache_format format, const attend_keys *block, size_t queries
     size_t ahead = block->ahead * (width / UNIT) * format.bytes;
     for (size_t unit = 0; unit < width / UNIT; unit++) {
         const uint8_t *values = (const uint8_t *)block->values + unit * format.bytes;
+        const uint8_t *next = (const uint8_t *)block->values + ahead + unit * KEYS * format.bytes;
         for (size_t half = 0; half < 2; half += ATTEND_VECS) {
             float *out = STATE_OUT(state, 0, width) + unit * UNIT;
             size_t g = 0;
             for (; g + ATTEND_QUERIES <= queries; g += ATTEND_QUERIES)
                 gather_tile(format, block, values, half, ATTEND_VECS, ATTEND_QUERIES, width,
-                            g + half == 0 ? ahead : 0, weights + g * KEYS, rescale + g,
-                            out + g * width);
+                            ahead != 0 && g + half == 0 ? next : NULL, weights + g * KEYS,
+                            rescale + g, out + g * width);
             for (; g < queries; g++)
                 gather_tile(format, block, values, half, ATTEND_VECS, 1, width,
-                            g + half == 0 ? ahead : 0, weights + g * KEYS, rescale + g,
-                            out + g * width);
+                            ahead != 0 && g + half == 0 ? next : NULL, weights + g * KEYS,
+                            rescale + g, out + g * width);
         }
     }
 }
