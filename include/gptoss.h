@@ -737,7 +737,7 @@ typedef struct gptoss_probe_result {
 } gptoss_probe_result;
 
 /* Measures it on `threads` threads (0: the physical cores), in about half a second. Takes up to
- * 256 MiB of memory meanwhile. */
+ * 1 GiB of memory meanwhile. */
 GPTOSS_API gptoss_status gptoss_probe(uint32_t threads, gptoss_probe_result *out,
                                       gptoss_error *error);
 
