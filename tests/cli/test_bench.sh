@@ -42,7 +42,7 @@ expect_json out f32 0 precision
 bytes=$(json out 0 bytes_dense_per_token)+$(json out 0 bytes_experts_per_token)+$(json out 0 bytes_unembedding_per_token)
 cp out bench.json
 expect "the operations take the time of the test" awk "BEGIN {
-    $(for i in {0..15}; do echo "sum += $(json out 0 operations $i ns_per_token);"; done)
+    $(for i in {0..15}; do echo "sum += $(json out 0 operations "$i" ns_per_token);"; done)
     exit !((sum / (1e6 * $(json out 0 ms_per_token)) - 1) ^ 2 < 1e-12) }"
 expect_json out embedding 0 operations 0 operation
 expect_json out unembedding 0 operations 14 operation

@@ -233,7 +233,7 @@ for precision in f32 bf16; do
     fi
 done
 run "${generate[@]}" -p "$prompt" -n 1 --json --cpu plain
-expect_json out $built run gemm
+expect_json out "$built" run gemm
 run "${generate[@]}" -p "$prompt" -n 1 --json --cpu plain --precision f32
 expect_json out own run gemm
 if [[ $built == blas ]]; then
