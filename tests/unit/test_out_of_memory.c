@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "allocations.h"
+#include "base/map.h"
 #include "check.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/config.h"
@@ -176,6 +177,69 @@ static gptoss_status use_dump_pair(gptoss_error *error)
     return status;
 }
 
+/* ---- conversations --------------------------------------------------------------------------- */
+
+static struct {
+    gptoss_tokenizer *tokenizer;
+    file_map json; /* a conversation with everything that can be in one */
+} talked;
+
+static void open_talked(void)
+{
+    CHECK(gptoss_tokenizer_open(GPTOSS_SOURCE_DIR "/tests/cli/data/tokenizer.json",
+                                &talked.tokenizer, NULL) == GPTOSS_OK,
+          "a tokenizer");
+    CHECK(file_map_open(GPTOSS_SOURCE_DIR "/tests/fuzz/corpus/render/good_all.json", &talked.json,
+                        NULL) == GPTOSS_OK,
+          "a conversation");
+}
+
+static void close_talked(void)
+{
+    file_map_close(&talked.json);
+    gptoss_tokenizer_close(talked.tokenizer);
+}
+
+static gptoss_status use_conversation(gptoss_error *error)
+{
+    gptoss_conversation *conversation = NULL;
+    uint32_t *ids = NULL;
+    size_t count = 0;
+    gptoss_status status = gptoss_conversation_read((const char *)talked.json.data,
+                                                    talked.json.size, "it", &conversation, error);
+    CHECK((status == GPTOSS_OK) == (conversation != NULL), "status %d", status);
+    if (status == GPTOSS_OK) {
+        size_t messages;
+        const gptoss_message *first = gptoss_conversation_messages(conversation, &messages);
+        status = gptoss_render(talked.tokenizer, first, messages, NULL, &ids, &count, error);
+        CHECK(status == GPTOSS_OK ? count > 0 : ids == NULL && count == 0, "status %d", status);
+    }
+    free(ids);
+    gptoss_conversation_close(conversation);
+    return status;
+}
+
+static gptoss_status use_parser(gptoss_error *error)
+{
+    static const char said[] =
+        "<|channel|>analysis x<|message|>a<|end|>b \xc3\xa9<|channel|>final<|message|>c<|end|>"
+        "<|start|>one two three to=f<|message|>d<|end|><|start|>u<|end|>";
+    gptoss_parser *parser = NULL;
+    uint32_t *ids = NULL;
+    size_t count = 0;
+    gptoss_status status =
+        gptoss_tokenizer_encode(talked.tokenizer, said, sizeof said - 1, true, &ids, &count, error);
+    if (status == GPTOSS_OK)
+        status = gptoss_parser_open(talked.tokenizer, NULL, &parser, error);
+    for (size_t i = 0; i < count && status == GPTOSS_OK; i++)
+        status = gptoss_parser_push(parser, ids[i], error);
+    if (status == GPTOSS_OK)
+        status = gptoss_parser_end(parser, error);
+    gptoss_parser_close(parser);
+    free(ids);
+    return status;
+}
+
 static const struct {
     const char *name;
     gptoss_status (*use)(gptoss_error *error);
@@ -192,6 +256,8 @@ static const struct {
     {"a compressed dump to compare with", use_packed_dump},
     {"a replay of a dump", use_replay},
     {"a comparison of dumps", use_dump_pair},
+    {"a conversation and its tokens", use_conversation},
+    {"tokens and their messages", use_parser},
 };
 
 /* Runs with the allocation number `n` failing; returns whether there were so many. */
@@ -218,6 +284,7 @@ int main(void)
     scratch_begin();
     size_t count = sizeof subjects / sizeof *subjects;
     open_compared();
+    open_talked();
     for (size_t i = 0; i < count; i++) {
         subjects[i].use(NULL); /* what is allocated once and kept is allocated now */
         for (int mode = 0; mode < 2; mode++) {
@@ -231,5 +298,6 @@ int main(void)
         }
     }
     close_compared();
+    close_talked();
     return test_result();
 }
