@@ -484,10 +484,10 @@ GPTOSS_API gptoss_status gptoss_render(const gptoss_tokenizer *tokenizer,
 
 /* How a message in a stream of tokens ended. */
 typedef enum gptoss_message_end {
-    GPTOSS_MESSAGE_END_END,    /* <|end|>: another message follows */
-    GPTOSS_MESSAGE_END_RETURN, /* <|return|>: the turn is over */
-    GPTOSS_MESSAGE_END_CALL,   /* <|call|>: the recipient's result is waited for */
-    GPTOSS_MESSAGE_END_CUT,    /* none of these: the stream ended, or another message began */
+    GPTOSS_ENDED_MESSAGE, /* <|end|>: another message follows */
+    GPTOSS_ENDED_TURN,    /* <|return|>: the turn is over */
+    GPTOSS_ENDED_CALL,    /* <|call|>: the recipient's result is waited for */
+    GPTOSS_ENDED_CUT,     /* none of these: the stream ended, or another message began */
 } gptoss_message_end;
 
 typedef enum gptoss_parser_event_kind {

@@ -179,11 +179,11 @@ static gptoss_text spelling(const gptoss_parser *parser, uint32_t id, char room[
 /* Whether a token ends a message, and how. */
 static bool is_end(const gptoss_parser *parser, uint32_t id, gptoss_message_end *end)
 {
-    *end = id == parser->control.end    ? GPTOSS_MESSAGE_END_END
-           : id == parser->control.ret  ? GPTOSS_MESSAGE_END_RETURN
-           : id == parser->control.call ? GPTOSS_MESSAGE_END_CALL
-                                        : GPTOSS_MESSAGE_END_CUT;
-    return *end != GPTOSS_MESSAGE_END_CUT;
+    *end = id == parser->control.end    ? GPTOSS_ENDED_MESSAGE
+           : id == parser->control.ret  ? GPTOSS_ENDED_TURN
+           : id == parser->control.call ? GPTOSS_ENDED_CALL
+                                        : GPTOSS_ENDED_CUT;
+    return *end != GPTOSS_ENDED_CUT;
 }
 
 static gptoss_status add_to_header(gptoss_parser *parser, uint32_t id, gptoss_error *error)
@@ -306,11 +306,11 @@ gptoss_status gptoss_parser_end(gptoss_parser *parser, gptoss_error *error)
     if (parser->refused)
         return refuse_more(error);
     if (parser->state == CONTENT)
-        return judged(parser, end_message(parser, GPTOSS_MESSAGE_END_CUT, error));
+        return judged(parser, end_message(parser, GPTOSS_ENDED_CUT, error));
     if (parser->state == BETWEEN)
         return GPTOSS_OK;
     if (!parser->options.strict)
-        return judged(parser, abandon_header(parser, GPTOSS_MESSAGE_END_CUT, error));
+        return judged(parser, abandon_header(parser, GPTOSS_ENDED_CUT, error));
     return judged(parser, fail(error, GPTOSS_FORMAT,
                                "expected <|message|> after a message's header, found the end"));
 }

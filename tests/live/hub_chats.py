@@ -8,7 +8,8 @@ import json
 import random
 
 DATE = "2026-11-21"
-WORDS = ["the", "weather", "in", "Berlin", "1,234", "caf\xe9", "\u6f22\u5b57", "x\ny", "'s", "  two", "\U0001f600"]
+WORDS = ["the", "weather", "in", "Berlin", "1,234", "caf\xe9", "\u6f22\u5b57", "x\ny", "'s", "  two",
+         "\U0001f600"]  # fmt: skip
 
 FEATURES = {
     "date": "no date is given",

@@ -57,7 +57,8 @@ def render(program, tmp_path):
 
     def run(conversations: list[dict], ending: str) -> list:
         done = subprocess.run(
-            [program.gptoss, "render", "--tokenizer", ranks, "--null", "-f", "-", "--ending", ending],
+            [program.gptoss, "render", "--tokenizer", ranks, "--null", "-f", "-",
+             "--ending", ending],
             input="".join(json.dumps(c) + "\0" for c in conversations).encode(), capture_output=True)  # fmt: skip
         assert not done.stderr, done.stderr.decode()
         return [json.loads(line) for line in done.stdout.splitlines()]

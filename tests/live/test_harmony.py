@@ -142,7 +142,7 @@ def random_streams(harmony, role: str, count: int, broken: bool) -> list[list[in
 @pytest.mark.parametrize("broken", [False, True])
 def test_strict_parser(harmony, ours, role, broken, tell):
     """The same streams are refused, and the same messages made of the others."""
-    count = STREAMS * (5 if broken else 1) * 2 // (1 if role == "assistant" else 4) // 2
+    count = STREAMS * (5 if broken else 1) // (1 if role == "assistant" else 4)
     streams = random_streams(harmony, role, count, broken)
     refused = wrong = 0
     for ids, found in zip(streams, ours.parse(streams, "--strict", "--role", role)):
