@@ -99,10 +99,10 @@ gptoss_status tools_append(text_buffer *out, const gptoss_tool_namespace *namesp
 {
     const gptoss_tool_namespace **sorted = malloc(count * sizeof(gptoss_tool_namespace *));
     if (sorted == NULL)
-        return fail_memory(error, "namespaces of tools", count * sizeof *sorted);
+        return fail_memory(error, "namespaces of tools", count * sizeof(gptoss_tool_namespace *));
     for (size_t i = 0; i < count; i++)
         sorted[i] = &namespaces[i];
-    qsort(sorted, count, sizeof *sorted, compare_names);
+    qsort(sorted, count, sizeof(gptoss_tool_namespace *), compare_names);
     gptoss_status status = GPTOSS_OK;
     text_append(out, "# Tools");
     for (size_t i = 0; i < count && status == GPTOSS_OK; i++) {

@@ -213,6 +213,12 @@ static void append_array(text_buffer *out, const json_value *schema, int indent)
     text_append(out, "[]");
 }
 
+/* `type` may be NULL. */
+static bool is(const char *type, const char *name)
+{
+    return type != NULL && strcmp(type, name) == 0;
+}
+
 static void append_type(text_buffer *out, const json_value *schema, int indent)
 {
     const json_value *variants = member_array(schema, "oneOf");
@@ -222,17 +228,15 @@ static void append_type(text_buffer *out, const json_value *schema, int indent)
         append_one_of(out, variants, indent);
     else if (types != NULL && append_types(out, types))
         return;
-    else if (type == NULL)
-        text_append(out, "any");
-    else if (strcmp(type, "object") == 0)
+    else if (is(type, "object"))
         append_object(out, schema, indent);
-    else if (strcmp(type, "array") == 0)
+    else if (is(type, "array"))
         append_array(out, schema, indent);
-    else if (strcmp(type, "string") == 0)
+    else if (is(type, "string"))
         append_string(out, schema);
-    else if (strcmp(type, "boolean") == 0)
+    else if (is(type, "boolean"))
         text_append(out, "boolean");
-    else if (strcmp(type, "number") == 0 || strcmp(type, "integer") == 0)
+    else if (is(type, "number") || is(type, "integer"))
         text_append(out, "number");
     else
         text_append(out, "any");
