@@ -140,88 +140,25 @@ static void dot_rows(const uint8_t *blocks, const uint8_t *scales, size_t rows, 
     }
 }
 
-/* ---- panels ---------------------------------------------------------------------------------- */
-
-static void unpack(const uint8_t *blocks, const uint8_t *scales, size_t rows, size_t columns,
-                   uint8_t *panel)
+static void quantise_tile(const float *const rows[], size_t count, size_t n, unsigned digits,
+                          uint8_t *tile)
 {
-    size_t groups = columns / FIXED_GROUP;
-    size_t whole = fixed_blocks(columns) * FIXED_GROUPS;
-    for (size_t g = 0; g < whole; g++) {
-        uint8_t *to = panel + g * FIXED_GROUP_BYTES;
-        memset(to, FIXED_OFFSET, 8 * FIXED_QUAD_BYTES);
-        memset(to + 8 * FIXED_QUAD_BYTES, 0, FIXED_QUAD_BYTES);
-        for (size_t r = 0; r < rows && g < groups; r++) {
-            const uint8_t *codes = blocks + (r * groups + g) * 16;
-            float scale = e8m0_to_float(scales[r * groups + g]);
-            for (size_t i = 0; i < 16; i++) {
-                uint8_t *even = to + i / 4 * FIXED_QUAD_BYTES + r * 4 + i % 4;
-                even[0] = (uint8_t)(doubled[codes[i] & 15] + FIXED_OFFSET);
-                even[4 * FIXED_QUAD_BYTES] = (uint8_t)(doubled[codes[i] >> 4] + FIXED_OFFSET);
-            }
-            memcpy(to + 8 * FIXED_QUAD_BYTES + 4 * r, &scale, sizeof scale);
-        }
-    }
+    for (size_t b = 0; b < count; b++)
+        quantise(rows[b], n, digits, tile + b * fixed_row_bytes(n, digits));
 }
 
-/* sums[r] = sum over a group of (w2 + 12) * digit, for the 32 rows of a panel. */
-static void multiply_digit(const uint8_t *quads, const uint8_t *digit, int32_t *sums)
+static void multiply(const uint8_t *blocks, const uint8_t *scales, size_t rows, size_t columns,
+                     fixed_batch batch, unsigned digits, void *scratch, fixed_ahead ahead, float *y,
+                     size_t y_stride)
 {
-    memset(sums, 0, FIXED_PANEL_ROWS * sizeof *sums);
-    for (size_t quad = 0; quad < 8; quad++) {
-        const uint8_t *w = quads + quad * FIXED_QUAD_BYTES;
-        const uint8_t *d = digit + quad / 4 * 64 + quad % 4 * 4;
-        for (size_t r = 0; r < FIXED_PANEL_ROWS; r++)
-            for (size_t i = 0; i < 4; i++)
-                sums[r] += w[4 * r + i] * (int8_t)d[i];
-    }
-}
-
-/* One group's part in the partial sums of 32 rows. */
-static void multiply_group(const uint8_t *quads, const uint8_t *block, size_t place,
-                           unsigned digits, float *sums)
-{
-    int32_t by_digit[FIXED_MAX_DIGITS][FIXED_PANEL_ROWS];
-    const uint8_t *scales = quads + 8 * FIXED_QUAD_BYTES;
-    int32_t high;
-    int32_t low;
-    memcpy(&high, block + (size_t)FIXED_COLUMNS * digits + offsetof(fixed_tail, high) + 4 * place,
-           4);
-    memcpy(&low, block + (size_t)FIXED_COLUMNS * digits + offsetof(fixed_tail, low) + 4 * place, 4);
-    for (unsigned digit = 0; digit < digits; digit++)
-        multiply_digit(quads, block + (size_t)FIXED_COLUMNS * digit + 16 * place, by_digit[digit]);
-    for (size_t r = 0; r < FIXED_PANEL_ROWS; r++) {
-        float scale;
-        int32_t one[FIXED_MAX_DIGITS] = {0};
-        memcpy(&scale, scales + 4 * r, sizeof scale);
-        for (unsigned digit = 0; digit < digits; digit++)
-            one[digit] = by_digit[digit][r];
-        one[digits == 1 ? 0 : 1] += high;
-        one[2] += low;
-        sums[r] =
-            fmaf(join_digits(one, digits), scale * half_scale_of(block, place, digits), sums[r]);
-    }
-}
-
-static void multiply(const uint8_t *panel, size_t rows, size_t columns, fixed_batch batch,
-                     unsigned digits, float *parked, fixed_ahead ahead, float *y, size_t y_stride)
-{
-    (void)parked;
+    (void)scratch;
     (void)ahead;
-    for (size_t b = 0; b < batch.count; b++) {
-        const uint8_t *x =
-            batch.x + (batch.index == NULL ? b : batch.index[b]) * fixed_row_bytes(columns, digits);
-        float sums[FIXED_GROUPS][FIXED_PANEL_ROWS] = {0};
-        for (size_t g = 0; g < fixed_blocks(columns) * FIXED_GROUPS; g++)
-            multiply_group(panel + g * FIXED_GROUP_BYTES,
-                           x + g / FIXED_GROUPS * fixed_block_bytes(digits), g % FIXED_GROUPS,
-                           digits, sums[g % FIXED_GROUPS]);
-        for (size_t r = 0; r < rows; r++)
-            y[b * y_stride + r] = ((sums[0][r] + sums[1][r]) + sums[2][r]) + sums[3][r];
-    }
+    for (size_t b = 0; b < batch.count; b++)
+        dot_rows(blocks, scales, rows, batch.tiles + b * fixed_row_bytes(columns, digits), columns,
+                 digits, y + b * y_stride);
 }
 
 void fixed_overlay_plain(fixed_table *table)
 {
-    *table = (fixed_table){quantise, dot_rows, unpack, multiply};
+    *table = (fixed_table){quantise, quantise_tile, dot_rows, multiply};
 }

@@ -38,9 +38,6 @@
 
 #define FIXED_MAX_DIGITS 3
 
-/* Weight rows of a panel. */
-#define FIXED_PANEL_ROWS 32
-
 /* Numbers of a group, groups and numbers of a block. */
 #define FIXED_GROUP   32
 #define FIXED_GROUPS  4
@@ -83,25 +80,31 @@ static inline size_t fixed_row_bytes(size_t columns, unsigned digits)
 }
 
 /*
- * A panel holds 32 weight rows as bytes w2 + 12, group after group, padded with zeros to whole
- * blocks and to 32 rows (scale 0):
- *
- *     | quad 0: 32 rows x 4 | quad 1 | ... | quad 7: 32 rows x 4 | 2^(scale - 127): 32 floats |
- *
- * Quads 0 to 3 are columns 0 2 4 6, 8 10 12 14, ... of the group; 4 to 7 columns 1 3 5 7, ...
+ * A batch of activation rows is cut into tiles of at most 6, of about the same size: tile t of a
+ * batch of `count` rows begins at row fixed_tile_begin(count, t). A tile lies where its rows would
+ * lie as prepared rows and takes no more bytes; how they lie within it is the level's own affair.
  */
-#define FIXED_QUAD_BYTES  (FIXED_PANEL_ROWS * 4)
-#define FIXED_GROUP_BYTES (9 * FIXED_QUAD_BYTES)
+#define FIXED_TILE_ROWS 6
 
-static inline size_t fixed_panel_bytes(size_t columns)
+static inline size_t fixed_tiles(size_t count)
 {
-    return fixed_blocks(columns) * FIXED_GROUPS * FIXED_GROUP_BYTES;
+    return (count + FIXED_TILE_ROWS - 1) / FIXED_TILE_ROWS;
 }
 
-/* Bytes that `multiply` parks its partial sums in. */
-static inline size_t fixed_parked_bytes(size_t batch)
+static inline size_t fixed_tile_begin(size_t count, size_t tile)
 {
-    return batch * FIXED_GROUPS * FIXED_PANEL_ROWS * sizeof(float);
+    return count * tile / fixed_tiles(count);
+}
+
+/* Weight rows that `multiply` takes at once: it unpacks them once for the whole batch. */
+#define FIXED_MULTIPLY_ROWS 64
+
+/* Bytes of scratch for `multiply`: unpacked weights of at most 36 bytes a group and row of 32, or
+ * 18 of 64, and partial sums. */
+static inline size_t fixed_scratch_bytes(size_t columns, size_t count)
+{
+    return fixed_blocks(columns) * FIXED_GROUPS * 1152 + 32768 +
+           count * FIXED_MULTIPLY_ROWS * 2 * sizeof(float);
 }
 
 /* Prepares n numbers, a multiple of 32, as fixed_row_bytes(n, digits) bytes at `row`, 64-aligned.
@@ -113,36 +116,35 @@ typedef void (*fixed_quantise_fn)(const float *x, size_t n, unsigned digits, uin
 typedef void (*fixed_dot_rows_fn)(const uint8_t *blocks, const uint8_t *scales, size_t rows,
                                   const uint8_t *x, size_t columns, unsigned digits, float *y);
 
-/* Unpacks 1 to 32 weight rows to a panel of fixed_panel_bytes(columns), 64-aligned. */
-typedef void (*fixed_unpack_fn)(const uint8_t *blocks, const uint8_t *scales, size_t rows,
-                                size_t columns, uint8_t *panel);
+/* Prepares 1 to 6 rows of n numbers, a multiple of 32, as a tile at `tile`, 64-aligned. */
+typedef void (*fixed_quantise_tile_fn)(const float *const rows[], size_t count, size_t n,
+                                       unsigned digits, uint8_t *tile);
 
-/* A batch of prepared rows: row b lies fixed_row_bytes * (index == NULL ? b : index[b]) past `x`.
- */
+/* A batch of activation rows, in tiles. */
 typedef struct fixed_batch {
-    const uint8_t *x;
-    const uint32_t *index;
+    const uint8_t *tiles;
     size_t count;
 } fixed_batch;
 
-/* Memory to bring near meanwhile: the weights of the next panel. It may be empty. */
+/* Memory to bring near meanwhile: the weights of the next call. It may be empty. */
 typedef struct fixed_ahead {
     const uint8_t *at;
     size_t bytes;
 } fixed_ahead;
 
 /*
- * y[b * y_stride + r] = canonical product of panel row r < rows and row b of the batch. parked:
- * fixed_parked_bytes(batch.count), 64-aligned.
+ * y[b * y_stride + r] = canonical product of weight row r, of 1 to FIXED_MULTIPLY_ROWS, and row b
+ * of the batch. blocks and scales as for dot_rows; scratch: fixed_scratch_bytes(columns,
+ * batch.count), 64-aligned.
  */
-typedef void (*fixed_multiply_fn)(const uint8_t *panel, size_t rows, size_t columns,
-                                  fixed_batch batch, unsigned digits, float *parked,
+typedef void (*fixed_multiply_fn)(const uint8_t *blocks, const uint8_t *scales, size_t rows,
+                                  size_t columns, fixed_batch batch, unsigned digits, void *scratch,
                                   fixed_ahead ahead, float *y, size_t y_stride);
 
 typedef struct fixed_table {
     fixed_quantise_fn quantise;
+    fixed_quantise_tile_fn quantise_tile;
     fixed_dot_rows_fn dot_rows;
-    fixed_unpack_fn unpack;
     fixed_multiply_fn multiply;
 } fixed_table;
 

@@ -125,13 +125,13 @@ static void grouped_linear(const pass *p, const matrix_stack *stack, number_form
 {
     workspace *w = p->space;
     const routing *route = &w->route;
-    size_t columns = stack->first.columns;
     if (stack->first.format == NUMBER_MXFP4 && !p->torch && !p->blas) {
-        fixed_rows rows = {w->prepared, by_source ? route->source : NULL, digits_of(p->precision)};
-        op_quantise(p->self, x, by_source ? p->rows : p->rows * route->top, columns, rows.digits,
-                    w->prepared);
+        fixed_rows rows = {x, by_source ? route->source : NULL, stack->first.columns,
+                           digits_of(p->precision)};
+        op_fixed_prepare(p->self, route, rows, w->prepared);
         pass_lap(p, GPTOSS_OPERATION_QUANTISE);
-        op_fixed_grouped_linear(p->self, route, stack, bias_format, bias, rows, y, p->scratch);
+        op_fixed_grouped_linear(p->self, route, stack, bias_format, bias, w->prepared, rows.digits,
+                                y, p->scratch);
         return;
     }
     (p->torch  ? torch_grouped_linear

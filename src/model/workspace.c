@@ -40,7 +40,7 @@ static uint64_t prepared_bytes(const gptoss_config *config, uint64_t rows)
         arranged_bytes(rows, 1, q_dim),
         arranged_bytes(assignments, config->experts, config->hidden),
         arranged_bytes(assignments, config->experts, config->intermediate),
-        rows * fixed_row_bytes(config->hidden, FIXED_MAX_DIGITS),
+        assignments * fixed_row_bytes(config->hidden, FIXED_MAX_DIGITS),
         rows * fixed_row_bytes(q_dim, 1),
         assignments * fixed_row_bytes(config->intermediate, FIXED_MAX_DIGITS),
     };

@@ -24,6 +24,87 @@ void op_quantise(const team *self, const float *x, size_t rows, size_t n, unsign
     team_wait(self);
 }
 
+/* An expert's activation rows are multiplied in parts of about the same size. */
+typedef struct part {
+    size_t place; /* of its first row */
+    size_t rows;
+} part;
+
+static size_t batch_of(const routing *route, size_t expert)
+{
+    return route->start[expert + 1] - route->start[expert];
+}
+
+static size_t parts_of(const routing *route, size_t expert)
+{
+    return (batch_of(route, expert) + OP_FIXED_BATCH - 1) / OP_FIXED_BATCH;
+}
+
+static part part_at(const routing *route, size_t expert, size_t i)
+{
+    size_t batch = batch_of(route, expert);
+    size_t parts = parts_of(route, expert);
+    size_t begin = batch * i / parts;
+    return (part){route->start[expert] + begin, batch * (i + 1) / parts - begin};
+}
+
+/* ---- activations ----------------------------------------------------------------------------- */
+
+/* Prepares tile t of a part. */
+static void prepare_tile(fixed_rows x, part p, size_t t, uint8_t *out)
+{
+    size_t begin = fixed_tile_begin(p.rows, t);
+    size_t count = fixed_tile_begin(p.rows, t + 1) - begin;
+    const float *rows[FIXED_TILE_ROWS];
+    for (size_t b = 0; b < count; b++) {
+        size_t place = p.place + begin + b;
+        rows[b] = x.rows + (x.index == NULL ? place : x.index[place]) * x.n;
+    }
+    kernel()->fixed.quantise_tile(rows, count, x.n, x.digits,
+                                  out + (p.place + begin) * fixed_row_bytes(x.n, x.digits));
+}
+
+/* Prepares the row of an expert that has only one. */
+static void prepare_row(fixed_rows x, size_t place, uint8_t *out)
+{
+    size_t row = x.index == NULL ? place : x.index[place];
+    kernel()->fixed.quantise(x.rows + row * x.n, x.n, x.digits,
+                             out + place * fixed_row_bytes(x.n, x.digits));
+}
+
+static size_t count_tiles(const routing *route)
+{
+    size_t tiles = 0;
+    for (size_t expert = 0; expert < route->experts; expert++)
+        for (size_t i = 0; i < parts_of(route, expert); i++)
+            tiles += fixed_tiles(part_at(route, expert, i).rows);
+    return tiles;
+}
+
+void op_fixed_prepare(const team *self, const routing *route, fixed_rows x, uint8_t *out)
+{
+    size_t begin;
+    size_t end;
+    size_t tile = 0;
+    team_share(self, count_tiles(route), 1, &begin, &end);
+    for (size_t expert = 0; expert < route->experts; expert++) {
+        for (size_t i = 0; i < parts_of(route, expert); i++) {
+            part p = part_at(route, expert, i);
+            for (size_t t = 0; t < fixed_tiles(p.rows); t++, tile++) {
+                if (tile < begin || tile >= end)
+                    continue;
+                if (batch_of(route, expert) == 1)
+                    prepare_row(x, p.place, out);
+                else
+                    prepare_tile(x, p, t, out);
+            }
+        }
+    }
+    team_wait(self);
+}
+
+/* ---- products -------------------------------------------------------------------------------- */
+
 /* What all steps of a grouped linear operation look at. */
 typedef struct grouped {
     const team *self;
@@ -31,27 +112,28 @@ typedef struct grouped {
     const matrix_stack *weights;
     number_format bias_format;
     const uint8_t *bias;
-    fixed_rows x;
+    const uint8_t *x;
+    unsigned digits;
     float *y;
-    uint8_t *panel;
-    float *parked;
+    void *scratch;
 } grouped;
 
-static size_t batch_of(const routing *route, size_t expert)
+/* Where the prepared rows from a place on lie. */
+static const uint8_t *prepared_at(const grouped *g, size_t place)
 {
-    return route->start[expert + 1] - route->start[expert];
+    return g->x + place * fixed_row_bytes(g->weights->first.columns, g->digits);
 }
 
-/* Adds the expert's biases to rows [first, first + rows) of its results. */
-static void add_biases(const grouped *g, size_t expert, size_t first, size_t rows)
+/* Adds the expert's biases to outputs [first, first + rows) of a part. */
+static void add_biases(const grouped *g, size_t expert, part p, size_t first, size_t rows)
 {
     size_t stride = g->weights->first.rows;
-    float values[FIXED_PANEL_ROWS];
-    assert(rows <= FIXED_PANEL_ROWS);
+    float values[FIXED_MULTIPLY_ROWS];
+    assert(rows <= FIXED_MULTIPLY_ROWS);
     if (g->bias == NULL)
         return;
     numbers_decode(g->bias_format, g->bias, expert * stride + first, rows, values);
-    for (size_t place = g->route->start[expert]; place < g->route->start[expert + 1]; place++)
+    for (size_t place = p.place; place < p.place + p.rows; place++)
         for (size_t r = 0; r < rows; r++)
             g->y[place * stride + first + r] += values[r];
 }
@@ -60,26 +142,24 @@ static void add_biases(const grouped *g, size_t expert, size_t first, size_t row
 static void multiply_one(const grouped *g, size_t expert)
 {
     matrix whole = matrix_stack_at(g->weights, expert);
-    size_t place = g->route->start[expert];
-    size_t row = g->x.index == NULL ? place : g->x.index[place];
-    const uint8_t *x = g->x.rows + row * fixed_row_bytes(whole.columns, g->x.digits);
+    part p = part_at(g->route, expert, 0);
     size_t begin;
     size_t end;
     team_share(g->self, whole.rows, 4, &begin, &end);
     if (begin == end)
         return;
-    matrix part = matrix_slice(&whole, begin, end - begin);
-    kernel()->fixed.dot_rows(part.data, part.scales, part.rows, x, part.columns, g->x.digits,
-                             g->y + place * whole.rows + begin);
-    for (size_t first = begin; first < end; first += FIXED_PANEL_ROWS)
-        add_biases(g, expert, first,
-                   end - first < FIXED_PANEL_ROWS ? end - first : FIXED_PANEL_ROWS);
+    matrix share = matrix_slice(&whole, begin, end - begin);
+    kernel()->fixed.dot_rows(share.data, share.scales, share.rows, prepared_at(g, p.place),
+                             share.columns, g->digits, g->y + p.place * whole.rows + begin);
+    for (size_t first = begin; first < end; first += FIXED_MULTIPLY_ROWS)
+        add_biases(g, expert, p, first,
+                   end - first < FIXED_MULTIPLY_ROWS ? end - first : FIXED_MULTIPLY_ROWS);
 }
 
-/* The weights of the panel that this thread unpacks next: the expert's next one in [first, end), or
- * else the first of the next expert with a batch. */
-static fixed_ahead next_panel(const grouped *g, size_t expert, size_t first, size_t begin,
-                              size_t end)
+/* The weights that this thread multiplies next: the expert's next ones in [first, end), or else the
+ * first of the next expert with a batch. */
+static fixed_ahead next_weights(const grouped *g, size_t expert, size_t first, size_t begin,
+                                size_t end)
 {
     if (first >= end) {
         first = begin;
@@ -90,52 +170,42 @@ static fixed_ahead next_panel(const grouped *g, size_t expert, size_t first, siz
     if (expert >= g->route->experts)
         return (fixed_ahead){NULL, 0};
     matrix whole = matrix_stack_at(g->weights, expert);
-    size_t rows = end - first < FIXED_PANEL_ROWS ? end - first : FIXED_PANEL_ROWS;
-    matrix panel = matrix_slice(&whole, first, rows);
-    return (fixed_ahead){panel.data, rows * panel.columns / 2};
+    size_t rows = end - first < FIXED_MULTIPLY_ROWS ? end - first : FIXED_MULTIPLY_ROWS;
+    matrix next = matrix_slice(&whole, first, rows);
+    return (fixed_ahead){next.data, rows * next.columns / 2};
 }
 
-/* An expert with several activation rows unpacks its weights a panel at a time, and once more for
- * every OP_FIXED_BATCH of them, in parts of about the same size. */
+/* An expert with several activation rows unpacks its weights once for every part of them. */
 static void multiply_many(const grouped *g, size_t expert)
 {
     matrix whole = matrix_stack_at(g->weights, expert);
-    size_t row_bytes = fixed_row_bytes(whole.columns, g->x.digits);
-    size_t batch = batch_of(g->route, expert);
-    size_t parts = (batch + OP_FIXED_BATCH - 1) / OP_FIXED_BATCH;
-    size_t each = (batch + parts - 1) / parts;
+    size_t parts = parts_of(g->route, expert);
     size_t begin;
     size_t end;
-    team_share(g->self, whole.rows, FIXED_PANEL_ROWS, &begin, &end);
-    for (size_t done = 0; done < batch; done += each) {
-        size_t place = g->route->start[expert] + done;
-        fixed_batch x = {g->x.index == NULL ? g->x.rows + place * row_bytes : g->x.rows,
-                         g->x.index == NULL ? NULL : g->x.index + place,
-                         batch - done < each ? batch - done : each};
-        bool last = done + each >= batch;
-        for (size_t first = begin; first < end; first += FIXED_PANEL_ROWS) {
-            size_t rows = end - first < FIXED_PANEL_ROWS ? end - first : FIXED_PANEL_ROWS;
-            matrix part = matrix_slice(&whole, first, rows);
-            size_t next = first + FIXED_PANEL_ROWS;
+    team_share(g->self, whole.rows, 16, &begin, &end);
+    for (size_t i = 0; i < parts; i++) {
+        part p = part_at(g->route, expert, i);
+        fixed_batch x = {prepared_at(g, p.place), p.rows};
+        for (size_t first = begin; first < end; first += FIXED_MULTIPLY_ROWS) {
+            size_t rows = end - first < FIXED_MULTIPLY_ROWS ? end - first : FIXED_MULTIPLY_ROWS;
+            matrix share = matrix_slice(&whole, first, rows);
+            size_t next = first + rows;
             fixed_ahead ahead =
-                next_panel(g, expert, next < end || last ? next : begin, begin, end);
-            kernel()->fixed.unpack(part.data, part.scales, rows, part.columns, g->panel);
-            kernel()->fixed.multiply(g->panel, rows, part.columns, x, g->x.digits, g->parked, ahead,
-                                     g->y + place * whole.rows + first, whole.rows);
+                next_weights(g, expert, next < end || i + 1 == parts ? next : begin, begin, end);
+            kernel()->fixed.multiply(share.data, share.scales, rows, share.columns, x, g->digits,
+                                     g->scratch, ahead, g->y + p.place * whole.rows + first,
+                                     whole.rows);
+            add_biases(g, expert, p, first, rows);
         }
     }
-    for (size_t first = begin; first < end; first += FIXED_PANEL_ROWS)
-        add_biases(g, expert, first,
-                   end - first < FIXED_PANEL_ROWS ? end - first : FIXED_PANEL_ROWS);
 }
 
 void op_fixed_grouped_linear(const team *self, const routing *route, const matrix_stack *weights,
-                             number_format bias_format, const uint8_t *bias, fixed_rows x, float *y,
-                             void *scratch)
+                             number_format bias_format, const uint8_t *bias, const uint8_t *x,
+                             unsigned digits, float *y, void *scratch)
 {
-    grouped g = {self, route, weights, bias_format, bias, x, y, scratch, NULL};
+    grouped g = {self, route, weights, bias_format, bias, x, digits, y, scratch};
     assert(weights->first.format == NUMBER_MXFP4);
-    g.parked = (float *)(void *)(g.panel + fixed_panel_bytes(weights->first.columns));
     for (size_t expert = 0; expert < route->experts; expert++) {
         if (batch_of(route, expert) == 1)
             multiply_one(&g, expert);

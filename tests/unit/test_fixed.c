@@ -26,11 +26,11 @@ typedef struct fixed_case {
 static void run_fixed(const team *self, void *user)
 {
     const fixed_case *c = user;
-    size_t rows = c->by_source ? c->route.rows : c->route.rows * c->route.top;
     void *scratch = aligned_alloc(64, op_fixed_bytes(IN));
-    fixed_rows x = {c->prepared, c->by_source ? c->route.source : NULL, c->digits};
-    op_quantise(self, c->x, rows, IN, c->digits, c->prepared);
-    op_fixed_grouped_linear(self, &c->route, &c->weights, NUMBER_BF16, c->bias, x, c->y, scratch);
+    fixed_rows rows = {c->x, c->by_source ? c->route.source : NULL, IN, c->digits};
+    op_fixed_prepare(self, &c->route, rows, c->prepared);
+    op_fixed_grouped_linear(self, &c->route, &c->weights, NUMBER_BF16, c->bias, c->prepared,
+                            c->digits, c->y, scratch);
     free(scratch);
 }
 

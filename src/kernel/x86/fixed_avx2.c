@@ -165,6 +165,13 @@ static void quantise(const float *x, size_t n, unsigned digits, uint8_t *row)
         store_group(x + g * FIXED_GROUP, digits, g % FIXED_GROUPS, row + g / FIXED_GROUPS * bytes);
 }
 
+static void quantise_tile(const float *const rows[], size_t count, size_t n, unsigned digits,
+                          uint8_t *tile)
+{
+    for (size_t b = 0; b < count; b++)
+        quantise(rows[b], n, digits, tile + b * fixed_row_bytes(n, digits));
+}
+
 /* ---- panels ---------------------------------------------------------------------------------- */
 
 /* 16 bytes of codes and a scale for each of LANES rows. */
@@ -225,7 +232,9 @@ static void unpack(const uint8_t *blocks, const uint8_t *scales, size_t rows, si
     }
 }
 
+#include "kernel/x86/fixed_multiply_panels.h"
+
 void fixed_overlay_avx2(fixed_table *table)
 {
-    *table = (fixed_table){quantise, dot_rows, unpack, multiply};
+    *table = (fixed_table){quantise, quantise_tile, dot_rows, multiply_panels};
 }

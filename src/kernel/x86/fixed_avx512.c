@@ -1,48 +1,9 @@
-/* Preparing fixed-point activations and unpacking MXFP4 panels with AVX-512 F, BW, DQ and VL. */
-#include <immintrin.h>
-#include <math.h>
+/* Preparing fixed-point activations with AVX-512 F, BW, DQ and VL. */
 #include <string.h>
 
-#include "base/number.h"
 #include "kernel/fixed.h"
-#include "kernel/x86/fixed_split_avx512.h"
-
-/* ---- activations ----------------------------------------------------------------------------- */
-
-/* 32 whole numbers. */
-typedef struct group_numbers {
-    __m512i first;
-    __m512i second;
-} group_numbers;
-
-FIXED_INLINE __m512i round_half(__m512 x, float inverse, float limit)
-{
-    __m512 scaled = _mm512_mul_ps(x, _mm512_set1_ps(inverse));
-    scaled = _mm512_min_ps(scaled, _mm512_set1_ps(limit));
-    scaled = _mm512_max_ps(scaled, _mm512_set1_ps(-limit));
-    return _mm512_cvt_roundps_epi32(scaled, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-}
-
-/* The whole numbers of a group; returns its scale. */
-FIXED_INLINE float round_group(const float *x, float limit, group_numbers *whole)
-{
-    __m512 first = _mm512_loadu_ps(x);
-    __m512 second = _mm512_loadu_ps(x + 16);
-    __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
-    uint32_t bits = _mm512_reduce_max_epu32(
-        _mm512_max_epu32(_mm512_and_si512(_mm512_castps_si512(first), magnitude),
-                         _mm512_and_si512(_mm512_castps_si512(second), magnitude)));
-    float largest = float_from_bits(bits);
-    whole->first = whole->second = _mm512_setzero_si512();
-    if (bits >= 0x7f800000U)
-        return NAN;
-    if (largest < 0x1p-96F)
-        return 0.0F;
-    float inverse = limit / largest;
-    whole->first = round_half(first, inverse, limit);
-    whole->second = round_half(second, inverse, limit);
-    return largest / limit;
-}
+#include "kernel/x86/fixed_pairs.h"
+#include "kernel/x86/fixed_round_avx512.h"
 
 /* Takes the lowest digits off, as whole numbers. */
 FIXED_INLINE __m512i pop_half(__m512i *whole)
@@ -115,10 +76,15 @@ static void quantise(const float *x, size_t n, unsigned digits, uint8_t *row)
         quantise_row(x, n, 3, row);
 }
 
-#include "kernel/x86/fixed_unpack_body.h"
+void fixed_quantise_tile_avx512(const float *const rows[], size_t count, size_t n, unsigned digits,
+                                uint8_t *tile)
+{
+    for (size_t b = 0; b < count; b++)
+        quantise(rows[b], n, digits, tile + b * fixed_row_bytes(n, digits));
+}
 
 void fixed_overlay_avx512(fixed_table *table)
 {
     table->quantise = quantise;
-    table->unpack = unpack;
+    table->quantise_tile = fixed_quantise_tile_avx512;
 }

@@ -7,8 +7,10 @@
 #include "kernel/x86/fixed_dot_body.h"
 #include "kernel/x86/fixed_unpack_body.h"
 
+#include "kernel/x86/fixed_bytes_vnni_body.h"
+
 void fixed_overlay_icelake(fixed_table *table)
 {
     table->dot_rows = dot_rows;
-    table->unpack = unpack;
+    table->multiply = multiply;
 }

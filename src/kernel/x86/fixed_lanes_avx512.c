@@ -61,9 +61,14 @@ INLINE reals reals_or_nan(reals y, ints where)
 }
 
 #include "kernel/x86/fixed_lanes_body.h"
+#include "kernel/x86/fixed_split_avx512.h"
+
+#include "kernel/x86/fixed_unpack_body.h"
+
+#include "kernel/x86/fixed_multiply_panels.h"
 
 void fixed_overlay_lanes_avx512(fixed_table *table)
 {
     table->dot_rows = dot_rows;
-    table->multiply = multiply;
+    table->multiply = multiply_panels;
 }

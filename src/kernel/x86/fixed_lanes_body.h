@@ -21,7 +21,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "kernel/fixed.h"
+#include "kernel/x86/fixed_panel.h"
 
 INLINE ints spread(const void *word)
 {
@@ -359,23 +359,22 @@ static void fold_parked(const float *parked, size_t rows, size_t groups, float *
     memcpy(y, all, rows * sizeof *y);
 }
 
-INLINE void multiply_panel(const uint8_t *panel, size_t rows, size_t columns, fixed_batch batch,
-                           unsigned digits, float *parked, fixed_ahead ahead, float *y,
-                           size_t y_stride)
+INLINE void multiply_digits(const uint8_t *panel, size_t rows, size_t columns, fixed_batch batch,
+                            unsigned digits, float *parked, fixed_ahead ahead, float *y,
+                            size_t y_stride)
 {
     enum { CHUNK = CHUNK_BLOCKS * FIXED_GROUPS };
     size_t groups = columns / FIXED_GROUP;
     size_t steps = (groups + CHUNK - 1) / CHUNK * ((batch.count + TILE_BATCH - 1) / TILE_BATCH);
     fetcher next = {ahead.at, ahead.bytes / 64, ahead.bytes / 64 / (steps == 0 ? 1 : steps) + 1};
-    memset(parked, 0, fixed_parked_bytes(batch.count));
+    memset(parked, 0, batch.count * PARKED * sizeof *parked);
     for (size_t first = 0; first < groups; first += CHUNK) {
         size_t last = groups - first < CHUNK ? groups : first + CHUNK;
         for (size_t b = 0; b < batch.count; b += TILE_BATCH) {
             size_t count = batch.count - b < TILE_BATCH ? batch.count - b : TILE_BATCH;
             const uint8_t *x[TILE_BATCH];
             for (size_t i = 0; i < count; i++)
-                x[i] = batch.x + (batch.index == NULL ? b + i : batch.index[b + i]) *
-                                     fixed_row_bytes(columns, digits);
+                x[i] = batch.tiles + (b + i) * fixed_row_bytes(columns, digits);
             fetch_some(&next);
             if (count == TILE_BATCH) {
                 multiply_tile(panel, first, last, x, TILE_BATCH, digits, parked + b * PARKED);
@@ -389,13 +388,14 @@ INLINE void multiply_panel(const uint8_t *panel, size_t rows, size_t columns, fi
         fold_parked(parked + b * PARKED, rows, groups, y + b * y_stride);
 }
 
-static void multiply(const uint8_t *panel, size_t rows, size_t columns, fixed_batch batch,
-                     unsigned digits, float *parked, fixed_ahead ahead, float *y, size_t y_stride)
+static void multiply_panel(const uint8_t *panel, size_t rows, size_t columns, fixed_batch batch,
+                           unsigned digits, float *parked, fixed_ahead ahead, float *y,
+                           size_t y_stride)
 {
     if (digits == 1)
-        multiply_panel(panel, rows, columns, batch, 1, parked, ahead, y, y_stride);
+        multiply_digits(panel, rows, columns, batch, 1, parked, ahead, y, y_stride);
     else if (digits == 2)
-        multiply_panel(panel, rows, columns, batch, 2, parked, ahead, y, y_stride);
+        multiply_digits(panel, rows, columns, batch, 2, parked, ahead, y, y_stride);
     else
-        multiply_panel(panel, rows, columns, batch, 3, parked, ahead, y, y_stride);
+        multiply_digits(panel, rows, columns, batch, 3, parked, ahead, y, y_stride);
 }

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/number.h"
-#include "kernel/fixed.h"
+#include "kernel/x86/fixed_panel.h"
 
 /* 16 bytes of each of four rows. */
 FIXED_INLINE __m512i load_four(const uint8_t *row, size_t stride)
