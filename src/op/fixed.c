@@ -156,13 +156,33 @@ static void multiply_one(const grouped *g, size_t expert)
                    end - first < FIXED_MULTIPLY_ROWS ? end - first : FIXED_MULTIPLY_ROWS);
 }
 
-/* The weights that this thread multiplies next: the expert's next ones in [first, end), or else the
- * first of the next expert with a batch. */
-static fixed_ahead next_weights(const grouped *g, size_t expert, size_t first, size_t begin,
-                                size_t end)
+/* Units of FIXED_MULTIPLY_ROWS weight rows, or what is left, by parts: counted through all experts
+ * that have several rows. */
+typedef struct unit_counter {
+    size_t taken;  /* the unit that this thread works on */
+    size_t before; /* units of the experts before this one */
+} unit_counter;
+
+static size_t blocks_of(const matrix *weights)
 {
-    if (first >= end) {
-        first = begin;
+    return (weights->rows + FIXED_MULTIPLY_ROWS - 1) / FIXED_MULTIPLY_ROWS;
+}
+
+/* A unit's weights. */
+static matrix unit_weights(const matrix *whole, size_t unit)
+{
+    size_t first = unit % blocks_of(whole) * FIXED_MULTIPLY_ROWS;
+    size_t left = whole->rows - first;
+    return matrix_slice(whole, first, left < FIXED_MULTIPLY_ROWS ? left : FIXED_MULTIPLY_ROWS);
+}
+
+/* The weights that this thread will probably multiply next, `unit` being counted from this expert
+ * on: its own or those of the next expert with a batch. */
+static fixed_ahead next_weights(const grouped *g, size_t expert, size_t unit)
+{
+    size_t units = parts_of(g->route, expert) * blocks_of(&g->weights->first);
+    if (unit >= units) {
+        unit -= units;
         do
             expert++;
         while (expert < g->route->experts && batch_of(g->route, expert) < 2);
@@ -170,34 +190,29 @@ static fixed_ahead next_weights(const grouped *g, size_t expert, size_t first, s
     if (expert >= g->route->experts)
         return (fixed_ahead){NULL, 0};
     matrix whole = matrix_stack_at(g->weights, expert);
-    size_t rows = end - first < FIXED_MULTIPLY_ROWS ? end - first : FIXED_MULTIPLY_ROWS;
-    matrix next = matrix_slice(&whole, first, rows);
-    return (fixed_ahead){next.data, rows * next.columns / 2};
+    matrix next = unit_weights(&whole, unit);
+    return (fixed_ahead){next.data, next.rows * next.columns / 2};
 }
 
-/* An expert with several activation rows unpacks its weights once for every part of them. */
-static void multiply_many(const grouped *g, size_t expert)
+/* An expert with several activation rows unpacks its weights once for every part of them. Threads
+ * take units as they come to them. */
+static void multiply_many(const grouped *g, size_t expert, unit_counter *counter)
 {
     matrix whole = matrix_stack_at(g->weights, expert);
-    size_t parts = parts_of(g->route, expert);
-    size_t begin;
-    size_t end;
-    team_share(g->self, whole.rows, 16, &begin, &end);
-    for (size_t i = 0; i < parts; i++) {
-        part p = part_at(g->route, expert, i);
+    size_t blocks = blocks_of(&whole);
+    size_t units = parts_of(g->route, expert) * blocks;
+    for (; counter->taken - counter->before < units; counter->taken = team_take(g->self)) {
+        size_t unit = counter->taken - counter->before;
+        size_t first = unit % blocks * FIXED_MULTIPLY_ROWS;
+        part p = part_at(g->route, expert, unit / blocks);
+        matrix own = unit_weights(&whole, unit);
         fixed_batch x = {prepared_at(g, p.place), p.rows};
-        for (size_t first = begin; first < end; first += FIXED_MULTIPLY_ROWS) {
-            size_t rows = end - first < FIXED_MULTIPLY_ROWS ? end - first : FIXED_MULTIPLY_ROWS;
-            matrix share = matrix_slice(&whole, first, rows);
-            size_t next = first + rows;
-            fixed_ahead ahead =
-                next_weights(g, expert, next < end || i + 1 == parts ? next : begin, begin, end);
-            kernel()->fixed.multiply(share.data, share.scales, rows, share.columns, x, g->digits,
-                                     g->scratch, ahead, g->y + p.place * whole.rows + first,
-                                     whole.rows);
-            add_biases(g, expert, p, first, rows);
-        }
+        kernel()->fixed.multiply(own.data, own.scales, own.rows, own.columns, x, g->digits,
+                                 g->scratch, next_weights(g, expert, unit + g->self->size),
+                                 g->y + p.place * whole.rows + first, whole.rows);
+        add_biases(g, expert, p, first, own.rows);
     }
+    counter->before += units;
 }
 
 void op_fixed_grouped_linear(const team *self, const routing *route, const matrix_stack *weights,
@@ -205,12 +220,13 @@ void op_fixed_grouped_linear(const team *self, const routing *route, const matri
                              unsigned digits, float *y, void *scratch)
 {
     grouped g = {self, route, weights, bias_format, bias, x, digits, y, scratch};
+    unit_counter counter = {team_take(self), 0};
     assert(weights->first.format == NUMBER_MXFP4);
     for (size_t expert = 0; expert < route->experts; expert++) {
         if (batch_of(route, expert) == 1)
             multiply_one(&g, expert);
         else if (batch_of(route, expert) > 1)
-            multiply_many(&g, expert);
+            multiply_many(&g, expert, &counter);
     }
     team_wait(self);
 }
