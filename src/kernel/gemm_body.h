@@ -10,7 +10,7 @@
  *     part_fma(a, b, c)         a * b + c rounded once
  *     quad_turn                 four columns of four rows, each column to a place of its own
  *     TILE_PARTS, TILE_TOKENS   a tile of running sums: vectors of rows by rows of x, all of which
- *                               fit into the registers; TILE_TOKENS is 4, 6 or 12
+ *                               fit into the registers; TILE_TOKENS is 6 or 12
  *     GEMM_OVERLAY              the name of the function that fills the table
  *     INLINE, UNROLL(n)         how hard to insist that tiles stay in registers
  * and includes kernel/gemm.h.

@@ -42,7 +42,7 @@ static inline void quad_turn(const float *const *rows, size_t k, float *a, float
 }
 
 #define TILE_PARTS   1
-#define TILE_TOKENS  4
+#define TILE_TOKENS  12
 #define INLINE       static inline
 #define UNROLL(n)    /* the compiler knows */
 #define GEMM_OVERLAY gemm_overlay_plain

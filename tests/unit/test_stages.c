@@ -185,9 +185,8 @@ static float *run_tokens(options how, record *to, bool tapped)
     gptoss_executor *executor = NULL;
     gptoss_sequence *sequence = NULL;
     gptoss_error error;
-    const gptoss_executor_options open = {how.threads, how.chunk, how.numerics,
-                                          GPTOSS_PRECISION_F32, GPTOSS_PIN_AUTO,
-                                          GPTOSS_GEMM_AUTO};
+    const gptoss_executor_options open = {how.threads,          how.chunk,       how.numerics,
+                                          GPTOSS_PRECISION_F32, GPTOSS_PIN_AUTO, GPTOSS_GEMM_AUTO};
     run r = {.how = how, .to = to};
     r.logits = calloc((size_t)LENGTH * config->vocab, sizeof *r.logits);
     CHECK(gptoss_executor_open(model, &open, &executor, &error) == GPTOSS_OK, "%s", error.message);

@@ -232,7 +232,7 @@ static void unpack(const uint8_t *blocks, const uint8_t *scales, size_t rows, si
     }
 }
 
-#include "kernel/x86/fixed_multiply_panels.h"
+#include "kernel/x86/fixed_multiply_body.h"
 
 void fixed_overlay_avx2(fixed_table *table)
 {

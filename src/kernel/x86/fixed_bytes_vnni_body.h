@@ -201,7 +201,7 @@ static void multiply_panel(const uint8_t *panel, size_t rows, size_t columns, fi
         fold_sums(sums + b * SUMS, rows, y + b * y_stride);
 }
 
-#include "kernel/x86/fixed_multiply_panels.h"
+#include "kernel/x86/fixed_multiply_body.h"
 
 static void multiply(const uint8_t *blocks, const uint8_t *scales, size_t rows, size_t columns,
                      fixed_batch batch, unsigned digits, void *scratch, fixed_ahead ahead, float *y,

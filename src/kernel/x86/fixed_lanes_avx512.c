@@ -65,7 +65,7 @@ INLINE reals reals_or_nan(reals y, ints where)
 
 #include "kernel/x86/fixed_unpack_body.h"
 
-#include "kernel/x86/fixed_multiply_panels.h"
+#include "kernel/x86/fixed_multiply_body.h"
 
 void fixed_overlay_lanes_avx512(fixed_table *table)
 {
