@@ -90,7 +90,7 @@ static void check_rendering(const gptoss_tokenizer *tokenizer, const json_value 
 static bool same_text(gptoss_text a, gptoss_text b)
 {
     return (a.data == NULL) == (b.data == NULL) && a.length == b.length &&
-           (a.length == 0 || memcmp(a.data, b.data, a.length) == 0);
+           (a.data == NULL || memcmp(a.data, b.data, a.length) == 0);
 }
 
 static bool same_message(const gptoss_message *a, const gptoss_message *b)

@@ -160,7 +160,7 @@ static double margin_behind(gptoss_executor *executor, const gptoss_model *model
 {
     gptoss_sequence *sequence = NULL;
     const float *logits = NULL;
-    uint32_t vocab = model->config.vocab;
+    uint32_t vocab = model->config.vocab > 0 ? model->config.vocab : 1;
     double sum = 0.0;
     double squares = 0.0;
     CHECK(gptoss_sequence_open(model, NULL, &sequence, NULL) == GPTOSS_OK, "sequence");
