@@ -1,27 +1,7 @@
 /* The dense kernels with AVX2 and FMA. */
-#include <immintrin.h>
-
 #include "kernel/dense.h"
+#include "kernel/x86/part_avx2.h"
 
-typedef __m256 part;
-#define PART 8
-
-static inline part part_load(const float *from)
-{
-    return _mm256_loadu_ps(from);
-}
-static inline void part_store(float *to, part a)
-{
-    _mm256_storeu_ps(to, a);
-}
-static inline part part_zero(void)
-{
-    return _mm256_setzero_ps();
-}
-static inline part part_fma(part a, part b, part c)
-{
-    return _mm256_fmadd_ps(a, b, c);
-}
 static inline part part_from_bf16(const uint8_t *in)
 {
     __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)in));

@@ -1,27 +1,7 @@
 /* The dense kernels with AVX-512 F, BW, DQ and VL. */
-#include <immintrin.h>
-
 #include "kernel/dense.h"
+#include "kernel/x86/part_avx512.h"
 
-typedef __m512 part;
-#define PART 16
-
-static inline part part_load(const float *from)
-{
-    return _mm512_loadu_ps(from);
-}
-static inline void part_store(float *to, part a)
-{
-    _mm512_storeu_ps(to, a);
-}
-static inline part part_zero(void)
-{
-    return _mm512_setzero_ps();
-}
-static inline part part_fma(part a, part b, part c)
-{
-    return _mm512_fmadd_ps(a, b, c);
-}
 static inline part part_from_bf16(const uint8_t *in)
 {
     __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)in));

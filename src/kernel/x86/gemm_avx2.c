@@ -1,38 +1,14 @@
 /* Products of float matrices with AVX2 and FMA. */
-#include <immintrin.h>
-
 #include "kernel/gemm.h"
 #include "kernel/x86/gemm_quad.h"
+#include "kernel/x86/part_avx2.h"
 
-typedef __m256 part;
-#define PART 8
-
-static inline part part_load(const float *from)
-{
-    return _mm256_loadu_ps(from);
-}
-static inline void part_store(float *to, part a)
-{
-    _mm256_storeu_ps(to, a);
-}
-static inline part part_zero(void)
-{
-    return _mm256_setzero_ps();
-}
-static inline part part_add(part a, part b)
-{
-    return _mm256_add_ps(a, b);
-}
 /* Held in a register: the compiler would load it again for each use. */
 static inline part part_spread(float a)
 {
     part all = _mm256_set1_ps(a);
     __asm__("" : "+x"(all));
     return all;
-}
-static inline part part_fma(part a, part b, part c)
-{
-    return _mm256_fmadd_ps(a, b, c);
 }
 
 #define TILE_PARTS   2
