@@ -114,12 +114,9 @@ void op_blas_grouped_linear(const team *self, const routing *route, const matrix
         matrix one = matrix_stack_at(weights, expert);
         float *to = y + place * rows;
         multiply_share(self, &one, x + place * one.columns, batch, to, rows, space.own);
-        for (size_t row = begin; row < end && bias != NULL; row += MATRIX_UNIT_ROWS) {
-            size_t count = end - row < MATRIX_UNIT_ROWS ? end - row : MATRIX_UNIT_ROWS;
-            float values[MATRIX_UNIT_ROWS];
-            numbers_decode(bias_format, bias, expert * rows + row, count, values);
-            add_bias(values, count, batch, to + row, rows);
-        }
+        if (bias != NULL)
+            numbers_add(bias_format, bias, expert * rows + begin, end - begin, batch, to + begin,
+                        rows);
     }
     team_wait(self);
 }

@@ -128,14 +128,9 @@ static const uint8_t *prepared_at(const grouped *g, size_t place)
 static void add_biases(const grouped *g, size_t expert, part p, size_t first, size_t rows)
 {
     size_t stride = g->weights->first.rows;
-    float values[FIXED_MULTIPLY_ROWS];
-    assert(rows <= FIXED_MULTIPLY_ROWS);
-    if (g->bias == NULL)
-        return;
-    numbers_decode(g->bias_format, g->bias, expert * stride + first, rows, values);
-    for (size_t place = p.place; place < p.place + p.rows; place++)
-        for (size_t r = 0; r < rows; r++)
-            g->y[place * stride + first + r] += values[r];
+    if (g->bias != NULL)
+        numbers_add(g->bias_format, g->bias, expert * stride + first, rows, p.rows,
+                    g->y + p.place * stride + first, stride);
 }
 
 /* An expert with one activation row reads its weights where they lie. */
@@ -151,9 +146,7 @@ static void multiply_one(const grouped *g, size_t expert)
     matrix share = matrix_slice(&whole, begin, end - begin);
     kernel()->fixed.dot_rows(share.data, share.scales, share.rows, prepared_at(g, p.place),
                              share.columns, g->digits, g->y + p.place * whole.rows + begin);
-    for (size_t first = begin; first < end; first += FIXED_MULTIPLY_ROWS)
-        add_biases(g, expert, p, first,
-                   end - first < FIXED_MULTIPLY_ROWS ? end - first : FIXED_MULTIPLY_ROWS);
+    add_biases(g, expert, p, begin, end - begin);
 }
 
 /* Units of FIXED_MULTIPLY_ROWS weight rows, or what is left, by parts: counted through all experts

@@ -101,17 +101,6 @@ void op_linear_maps(const team *self, const linear_map *maps, size_t count, cons
     team_wait(self);
 }
 
-/* y[b, r] += bias[first + r] for at most MATRIX_UNIT_ROWS rows. */
-static void add_bias(number_format format, const uint8_t *bias, size_t first, size_t rows,
-                     size_t batch, float *y, size_t y_stride)
-{
-    float values[MATRIX_UNIT_ROWS];
-    numbers_decode(format, bias, first, rows, values);
-    for (size_t b = 0; b < batch; b++)
-        for (size_t i = 0; i < rows; i++)
-            y[b * y_stride + i] += values[i];
-}
-
 void op_grouped_linear(const team *self, const routing *route, const matrix_stack *weights,
                        number_format bias_format, const uint8_t *bias, const float *x,
                        const uint32_t *index, float *y, product_space space)
@@ -149,7 +138,7 @@ void op_grouped_linear(const team *self, const routing *route, const matrix_stac
                 matrix_multiply(&one, first, count, first + self->size * MATRIX_UNIT_ROWS, NULL,
                                 slivers, batch, to, rows, space.own);
             if (bias != NULL)
-                add_bias(bias_format, bias, expert * rows + first, count, batch, to, rows);
+                numbers_add(bias_format, bias, expert * rows + first, count, batch, to, rows);
         }
         before += units_of(&one);
         slivers += batch > 1 ? gemm_width(batch) * GEMM_COLUMNS(columns) : 0;

@@ -64,6 +64,20 @@ void numbers_decode(number_format format, const uint8_t *data, size_t first, siz
         kernel()->decode_bf16(from, n, out);
 }
 
+void numbers_add(number_format format, const uint8_t *data, size_t first, size_t n, size_t batch,
+                 float *y, size_t y_stride)
+{
+    enum { RUN = 64 };
+    for (size_t done = 0; done < n; done += RUN) {
+        size_t count = n - done < RUN ? n - done : RUN;
+        float values[RUN];
+        numbers_decode(format, data, first + done, count, values);
+        for (size_t b = 0; b < batch; b++)
+            for (size_t i = 0; i < count; i++)
+                y[b * y_stride + done + i] += values[i];
+    }
+}
+
 /* Rows of the result are columns of the data: read a short run of each data row and spread it. */
 static void decode_transposed(const matrix *weights, size_t first, size_t rows, float *out)
 {
@@ -185,7 +199,8 @@ static void fill_sliver(const matrix *weights, size_t first, size_t rows, float 
         const float *each[TURN];
         size_t left = row < rows ? rows - row : 0;
         size_t count = left < TURN ? left : TURN;
-        matrix_decode(weights, first + row, count, decoded);
+        if (count > 0)
+            matrix_decode(weights, first + row, count, decoded);
         for (size_t r = 0; r < TURN; r++)
             each[r] = decoded + (r < count ? r : 0) * columns;
         kernel()->gemm.arrange(each, TURN, columns, GEMM_ROWS, sliver + row);

@@ -80,4 +80,8 @@ void matrix_multiply(const matrix *weights, size_t first, size_t rows, size_t ne
 /* Decodes n numbers that start at the given element of `data`; not for MXFP4 or packed. */
 void numbers_decode(number_format format, const uint8_t *data, size_t first, size_t n, float *out);
 
+/* y[b * y_stride + i] += number first + i of `data`, for i < n, b < batch. */
+void numbers_add(number_format format, const uint8_t *data, size_t first, size_t n, size_t batch,
+                 float *y, size_t y_stride);
+
 #endif
