@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "list.h"
-#include "session.h"
+#include "runtime.h"
 
 #define MOST_PRECISIONS 3
 static const gptoss_precision precisions[MOST_PRECISIONS] = {
@@ -15,7 +15,7 @@ typedef struct bench {
     bench_run run;
     const bench_format *format;
     list prompts, generations, depths, threads, precisions;
-    session opened;             /* the model; sequence and executor of the present tests */
+    runtime opened;             /* the model; sequence and executor of the present tests */
     uint32_t filled;            /* tokens of the sequence that tests at a depth share */
     uint32_t *tokens;           /* [longest] random ones */
     uint64_t peak;              /* memory, of what was reset */
@@ -224,7 +224,7 @@ static int open_executor(bench *b, gptoss_precision precision, uint32_t threads)
     one.threads = threads;
     gptoss_executor_close(b->opened.executor);
     b->opened.executor = NULL;
-    return session_open_executor(&b->opened, &one, GPTOSS_NUMERICS_F32);
+    return runtime_open_executor(&b->opened, &one, GPTOSS_NUMERICS_F32);
 }
 
 /* The sequence's rings hold the longest test, so that going back to a depth is possible. */
@@ -236,7 +236,7 @@ static int open_sequence(bench *b, gptoss_precision precision, uint32_t context,
     gptoss_sequence_close(b->opened.sequence);
     b->opened.sequence = NULL;
     b->filled = 0;
-    return session_open_sequence(&b->opened, &one, context, context);
+    return runtime_open_sequence(&b->opened, &one, context, context);
 }
 
 /* From the start of the program to the first token, without the making of a synthetic model. */
@@ -358,7 +358,7 @@ static int make_synthetic(bench *b)
                              "--synthetic: expected 20b or 120b, then if wanted ,layers=N ,vocab=N "
                              ",experts=N or ,winners=on, found \"%s\"",
                              given->synthetic);
-    int status = session_choose_cpu(given);
+    int status = runtime_choose_cpu(given);
     if (status != EXIT_GOOD)
         return status;
     if (gptoss_model_open_synthetic(&config, 1, with_winners, 0, console_progress, NULL,
@@ -375,20 +375,20 @@ static int open_model(bench *b)
                              "expected one of -m PATH and --synthetic SHAPE, found %s",
                              given->model == NULL ? "neither" : "both");
     double start = console_seconds();
-    int status = given->model != NULL ? session_open_model(&b->opened, given) : make_synthetic(b);
+    int status = given->model != NULL ? runtime_open_model(&b->opened, given) : make_synthetic(b);
     b->run.open_seconds = console_seconds() - start;
     b->run.model = b->opened.model;
     if (status != EXIT_GOOD)
         return status;
     start = console_seconds();
-    status = session_prepare_model(&b->opened, given);
+    status = runtime_prepare_model(&b->opened, given);
     b->run.prepare_seconds = console_seconds() - start;
     return status;
 }
 
 int run_bench(const options *given)
 {
-    bench b = {.run = {.given = given, .chunk = session_chunk(given)}};
+    bench b = {.run = {.given = given, .chunk = runtime_chunk(given)}};
     console_catch_interrupt();
     int status = read_lists(&b);
     if (status == EXIT_GOOD)
@@ -403,6 +403,6 @@ int run_bench(const options *given)
         free(b.results[i].samples);
     free(b.results);
     free(b.tokens);
-    session_close(&b.opened);
+    runtime_close(&b.opened);
     return status;
 }

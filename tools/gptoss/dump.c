@@ -5,7 +5,7 @@
 #include "console.h"
 #include "input.h"
 #include "selection.h"
-#include "session.h"
+#include "runtime.h"
 
 static int check_flags(const options *given)
 {
@@ -33,7 +33,7 @@ static char *prompt_for_metadata(const input_text *text)
 }
 
 /* The tokens have been read; the selection refers to them and to the model's layers. */
-static int write_dump(session *opened, const options *given, const input_text *text,
+static int write_dump(runtime *opened, const options *given, const input_text *text,
                       const input_ids *tokens)
 {
     gptoss_dump_options selection = {.specials = given->parse_special};
@@ -63,7 +63,7 @@ static int write_dump(session *opened, const options *given, const input_text *t
 
 int run_dump(const options *given)
 {
-    session opened = {.model = NULL};
+    runtime opened = {.model = NULL};
     input_text text = {NULL, 0};
     input_ids tokens = {NULL, 0};
     gptoss_numerics numerics;
@@ -71,18 +71,18 @@ int run_dump(const options *given)
     if (status == EXIT_GOOD)
         status = selection_numerics(given, GPTOSS_NUMERICS_F32, &numerics);
     if (status == EXIT_GOOD)
-        status = session_open_model(&opened, given);
+        status = runtime_open_model(&opened, given);
     if (status == EXIT_GOOD && given->ids == NULL)
-        status = session_open_tokenizer(&opened, given, true);
+        status = runtime_open_tokenizer(&opened, given, true);
     if (status == EXIT_GOOD)
         status = input_tokens(given, opened.tokenizer, gptoss_model_config(opened.model)->vocab,
                               &text, &tokens);
     if (status == EXIT_GOOD)
-        status = session_open_executor(&opened, given, numerics);
+        status = runtime_open_executor(&opened, given, numerics);
     if (status == EXIT_GOOD)
         status = write_dump(&opened, given, &text, &tokens);
     free(text.bytes);
     free(tokens.ids);
-    session_close(&opened);
+    runtime_close(&opened);
     return status;
 }

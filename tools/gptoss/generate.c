@@ -8,12 +8,12 @@
 #include "console.h"
 #include "generate_record.h"
 #include "input.h"
-#include "session.h"
+#include "runtime.h"
 
 /* What on_token and the caller share. */
 typedef struct generation {
     const options *given;
-    session *opened;
+    runtime *opened;
     record *kept;
     bool broken; /* standard output could not be written */
 } generation;
@@ -163,7 +163,7 @@ static void report(const generation *state, const input_ids *prompt,
     record_print_summary(prompt->count, sampling, result);
 }
 
-static int generate(session *opened, const options *given, const input_ids *prompt)
+static int generate(runtime *opened, const options *given, const input_ids *prompt)
 {
     record kept = {.with_top = given->given[FLAG_LOGPROBS]};
     generation state = {given, opened, &kept, false};
@@ -202,29 +202,29 @@ static void unescape_stops(options *given)
 int run_generate(const options *given)
 {
     options adjusted = *given;
-    session opened = {.model = NULL};
+    runtime opened = {.model = NULL};
     input_ids prompt = {NULL, 0};
     int status = check_flags(&adjusted);
     if (adjusted.escape)
         unescape_stops(&adjusted);
     bool text_needed = adjusted.ids == NULL || adjusted.stop_count > 0;
     if (status == EXIT_GOOD)
-        status = session_open_model(&opened, &adjusted);
+        status = runtime_open_model(&opened, &adjusted);
     if (status == EXIT_GOOD)
-        status = session_open_tokenizer(&opened, &adjusted, text_needed);
+        status = runtime_open_tokenizer(&opened, &adjusted, text_needed);
     if (status == EXIT_GOOD)
         status = input_tokens(&adjusted, opened.tokenizer, gptoss_model_config(opened.model)->vocab,
                               NULL, &prompt);
     uint64_t wanted = adjusted.predict < 0 ? 0 : prompt.count + (uint64_t)adjusted.predict;
     if (status == EXIT_GOOD)
-        status = session_open_sequence(&opened, &adjusted, prompt.count, wanted);
+        status = runtime_open_sequence(&opened, &adjusted, prompt.count, wanted);
     if (status == EXIT_GOOD)
-        status = session_open_executor(&opened, &adjusted, GPTOSS_NUMERICS_F32);
+        status = runtime_open_executor(&opened, &adjusted, GPTOSS_NUMERICS_F32);
     if (status == EXIT_GOOD) {
         hint_at_chat(opened.tokenizer, &adjusted);
         status = generate(&opened, &adjusted, &prompt);
     }
     free(prompt.ids);
-    session_close(&opened);
+    runtime_close(&opened);
     return status;
 }

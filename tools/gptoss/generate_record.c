@@ -6,7 +6,7 @@
 
 #include "console.h"
 #include "json_writer.h"
-#include "session.h"
+#include "runtime.h"
 
 /* ---- keeping --------------------------------------------------------------------------------- */
 
@@ -136,7 +136,7 @@ void record_print_json(const record *kept, const gptoss_executor *executor,
     if (kept->with_top)
         print_logprobs_json(&json, kept, tokenizer);
     print_timings_json(&json, prompt->count, result);
-    session_put_run(&json, executor);
+    runtime_put_run(&json, executor);
     json_end_object(&json);
     putchar('\n');
 }

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "console.h"
-#include "session.h"
+#include "runtime.h"
 
 uint64_t inspection_needs(const inspection *of)
 {
@@ -48,7 +48,7 @@ static int look(inspection *of)
                              "--ctx-size: the model is made for at most %u positions, found %u",
                              of->config->context, of->context);
     gptoss_model_describe(of->model, &of->info);
-    gptoss_sequence_options sequence = session_sequence(of->given, of->context);
+    gptoss_sequence_options sequence = runtime_sequence(of->given, of->context);
     gptoss_model_forecast(of->model, &sequence, &of->memory);
     console_catch_interrupt();
     int status = of->given->sha256 ? digest_files(of) : EXIT_GOOD;
@@ -59,9 +59,9 @@ static int look(inspection *of)
 
 int run_inspect(const options *given)
 {
-    session opened = {.model = NULL};
+    runtime opened = {.model = NULL};
     double start = console_seconds();
-    int status = session_open_model(&opened, given);
+    int status = runtime_open_model(&opened, given);
     inspection of = {.given = given, .model = opened.model, .seconds = console_seconds() - start};
     if (status == EXIT_GOOD)
         status = look(&of);
@@ -70,6 +70,6 @@ int run_inspect(const options *given)
     else if (status == EXIT_GOOD)
         inspect_print_text(&of);
     free(of.digests);
-    session_close(&opened);
+    runtime_close(&opened);
     return status;
 }

@@ -6,11 +6,11 @@
 
 #include "console.h"
 #include "selection.h"
-#include "session.h"
+#include "runtime.h"
 
 /* What is open during a comparison. */
 typedef struct comparison {
-    session opened;
+    runtime opened;
     gptoss_reference *reference;
     gptoss_reference *candidate; /* NULL with a model */
     gptoss_parity_report *report;
@@ -68,9 +68,9 @@ static int open_model(comparison *of, const options *given, parity_source *sourc
     int status = selection_numerics(given, bf16 ? GPTOSS_NUMERICS_TORCH_BF16 : GPTOSS_NUMERICS_F32,
                                     &numerics);
     if (status == EXIT_GOOD)
-        status = session_open_model(&of->opened, given);
+        status = runtime_open_model(&of->opened, given);
     if (status == EXIT_GOOD)
-        status = session_open_executor(&of->opened, given, numerics);
+        status = runtime_open_executor(&of->opened, given, numerics);
     if (status == EXIT_GOOD) {
         source->path = gptoss_model_directory(of->opened.model);
         source->producer = "gptoss " GPTOSS_VERSION;
@@ -104,7 +104,7 @@ static int check_prompt(comparison *of, const options *given, parity_prompt *pro
     const char *specials = gptoss_reference_metadata(of->reference, "specials");
     if (text == NULL || (of->opened.model == NULL && given->tokenizer == NULL))
         return EXIT_GOOD;
-    int status = session_open_tokenizer(&of->opened, given, false);
+    int status = runtime_open_tokenizer(&of->opened, given, false);
     if (status != EXIT_GOOD)
         return status;
     if (of->opened.tokenizer == NULL)
@@ -195,7 +195,7 @@ int run_parity(const options *given)
     gptoss_parity_free(of.report);
     gptoss_reference_close(of.candidate);
     gptoss_reference_close(of.reference);
-    session_close(&of.opened);
+    runtime_close(&of.opened);
     if (status == EXIT_GOOD)
         return pass ? EXIT_GOOD : EXIT_FAILED;
     return status == EXIT_FAILED ? EXIT_USAGE : status;

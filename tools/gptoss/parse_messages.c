@@ -6,7 +6,7 @@
 #include "console.h"
 #include "input.h"
 #include "json_writer.h"
-#include "session.h"
+#include "runtime.h"
 
 /* ---- output ---------------------------------------------------------------------------------- */
 
@@ -169,11 +169,11 @@ int run_parse(const options *given)
                              sources == 0 ? "none" : "several");
     if (given->null && (given->ids == NULL || strcmp(given->ids, "-") != 0))
         return console_usage(given->command, "--null: expected --ids - with it");
-    session opened = {.model = NULL};
-    int status = session_open_tokenizer_alone(&opened, given);
+    runtime opened = {.model = NULL};
+    int status = runtime_open_tokenizer_alone(&opened, given);
     if (status == EXIT_GOOD)
         status =
             given->null ? parse_many(opened.tokenizer, given) : parse_one(opened.tokenizer, given);
-    session_close(&opened);
+    runtime_close(&opened);
     return status;
 }

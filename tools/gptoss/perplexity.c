@@ -6,7 +6,7 @@
 #include "console.h"
 #include "input.h"
 #include "json_writer.h"
-#include "session.h"
+#include "runtime.h"
 
 /* The sums over the tokens scored so far, in double precision. */
 typedef struct score {
@@ -55,7 +55,7 @@ typedef struct window {
 } window;
 
 /* Scores the tokens that `rows` rows at `position` of the window predict. */
-static gptoss_status score_rows(session *opened, const uint32_t *ids, const window *at,
+static gptoss_status score_rows(runtime *opened, const uint32_t *ids, const window *at,
                                 size_t position, size_t rows, gptoss_row *row, score *total,
                                 gptoss_error *error)
 {
@@ -79,7 +79,7 @@ static gptoss_status score_rows(session *opened, const uint32_t *ids, const wind
 }
 
 /* The last token of a window is predicted but predicts nothing, so it is not fed. */
-static gptoss_status score_window(session *opened, const uint32_t *ids, const window *at,
+static gptoss_status score_window(runtime *opened, const uint32_t *ids, const window *at,
                                   gptoss_row *row, score *total, gptoss_error *error)
 {
     size_t count = at->end - at->begin - 1;
@@ -93,7 +93,7 @@ static gptoss_status score_window(session *opened, const uint32_t *ids, const wi
     return status;
 }
 
-static int score_text(session *opened, const options *given, const input_ids *text, score *total)
+static int score_text(runtime *opened, const options *given, const input_ids *text, score *total)
 {
     size_t length = (size_t)given->context;
     size_t chunk = gptoss_executor_chunk(opened->executor);
@@ -117,7 +117,7 @@ static int score_text(session *opened, const options *given, const input_ids *te
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
-static void report(const session *opened, const options *given, const score *total, double seconds)
+static void report(const runtime *opened, const options *given, const score *total, double seconds)
 {
     double nll = score_mean(total);
     double deviation = score_standard_error(total);
@@ -132,7 +132,7 @@ static void report(const session *opened, const options *given, const score *tot
         json_put_real(&json, "perplexity_stderr", exp(nll) * deviation);
         json_put_whole(&json, "context", (uint64_t)given->context);
         json_put_whole(&json, "stride", (uint64_t)given->stride);
-        session_put_run(&json, opened->executor);
+        runtime_put_run(&json, opened->executor);
         json_put_real(&json, "seconds", seconds);
         json_end_object(&json);
         putchar('\n');
@@ -142,7 +142,7 @@ static void report(const session *opened, const options *given, const score *tot
            format_count(total->tokens, tokens), nll, deviation, exp(nll), exp(nll) * deviation);
 }
 
-static int measure(session *opened, const options *given, const input_ids *text)
+static int measure(runtime *opened, const options *given, const input_ids *text)
 {
     score total = {.tokens = 0};
     double start = console_seconds();
@@ -174,23 +174,23 @@ static int check_flags(const options *given)
 
 int run_perplexity(const options *given)
 {
-    session opened = {.model = NULL};
+    runtime opened = {.model = NULL};
     input_ids text = {NULL, 0};
     int status = check_flags(given);
     if (status == EXIT_GOOD)
-        status = session_open_model(&opened, given);
+        status = runtime_open_model(&opened, given);
     if (status == EXIT_GOOD)
-        status = session_open_tokenizer(&opened, given, true);
+        status = runtime_open_tokenizer(&opened, given, true);
     if (status == EXIT_GOOD)
         status = input_tokens(given, opened.tokenizer, gptoss_model_config(opened.model)->vocab,
                               NULL, &text);
     if (status == EXIT_GOOD)
-        status = session_open_sequence(&opened, given, 0, (uint64_t)given->context);
+        status = runtime_open_sequence(&opened, given, 0, (uint64_t)given->context);
     if (status == EXIT_GOOD)
-        status = session_open_executor(&opened, given, GPTOSS_NUMERICS_F32);
+        status = runtime_open_executor(&opened, given, GPTOSS_NUMERICS_F32);
     if (status == EXIT_GOOD)
         status = measure(&opened, given, &text);
     free(text.ids);
-    session_close(&opened);
+    runtime_close(&opened);
     return status;
 }

@@ -6,7 +6,7 @@
 #include "console.h"
 #include "input.h"
 #include "json_writer.h"
-#include "session.h"
+#include "runtime.h"
 
 /* The options of the library; the table has checked the words. */
 static gptoss_render_options render_options(const options *given)
@@ -97,15 +97,15 @@ int run_render(const options *given)
 {
     if (given->file == NULL)
         return console_usage(given->command, "expected a conversation, -f FILE, found none");
-    session opened = {.model = NULL};
+    runtime opened = {.model = NULL};
     input_text text = {NULL, 0};
-    int status = session_open_tokenizer_alone(&opened, given);
+    int status = runtime_open_tokenizer_alone(&opened, given);
     if (status == EXIT_GOOD)
         status = input_read(given->file, &text);
     if (status == EXIT_GOOD)
         status = given->null ? render_many(opened.tokenizer, given, &text)
                              : render_one(opened.tokenizer, given, &text);
     free(text.bytes);
-    session_close(&opened);
+    runtime_close(&opened);
     return status;
 }

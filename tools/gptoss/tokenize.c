@@ -7,7 +7,7 @@
 #include "console.h"
 #include "input.h"
 #include "json_writer.h"
-#include "session.h"
+#include "runtime.h"
 
 /* ---- ids to text ----------------------------------------------------------------------------- */
 
@@ -149,10 +149,10 @@ int run_tokenize(const options *given)
     if (given->decode && (given->json || given->null))
         return console_usage(given->command,
                              "--decode: expected neither --json nor --null with it");
-    session opened = {.model = NULL};
-    int status = session_open_tokenizer_alone(&opened, given);
+    runtime opened = {.model = NULL};
+    int status = runtime_open_tokenizer_alone(&opened, given);
     if (status == EXIT_GOOD)
         status = given->decode ? decode(opened.tokenizer, given) : encode(opened.tokenizer, given);
-    session_close(&opened);
+    runtime_close(&opened);
     return status;
 }

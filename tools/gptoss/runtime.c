@@ -1,4 +1,4 @@
-#include "session.h"
+#include "runtime.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -6,18 +6,18 @@
 
 #include "console.h"
 
-void session_close(session *of)
+void runtime_close(runtime *of)
 {
     gptoss_sequence_close(of->sequence);
     gptoss_executor_close(of->executor);
     gptoss_tokenizer_close(of->tokenizer);
     gptoss_model_close(of->model);
-    *of = (session){.model = NULL};
+    *of = (runtime){.model = NULL};
 }
 
 /* ---- model, tokenizer, executor ------------------------------------------------------------- */
 
-int session_choose_cpu(const options *given)
+int runtime_choose_cpu(const options *given)
 {
     gptoss_error error;
     if (given->cpu != NULL && gptoss_cpu_choose(given->cpu, &error) != GPTOSS_OK)
@@ -25,12 +25,12 @@ int session_choose_cpu(const options *given)
     return EXIT_GOOD;
 }
 
-int session_open_model(session *of, const options *given)
+int runtime_open_model(runtime *of, const options *given)
 {
     if (given->model == NULL)
         return console_usage(given->command, "expected a checkpoint, -m PATH, found none");
     gptoss_error error;
-    int status = session_choose_cpu(given);
+    int status = runtime_choose_cpu(given);
     if (status != EXIT_GOOD)
         return status;
     double start = console_seconds();
@@ -50,7 +50,7 @@ static bool is_on(const char *choice)
     return choice != NULL && strcmp(choice, "on") == 0;
 }
 
-int session_prepare_model(session *of, const options *given)
+int runtime_prepare_model(runtime *of, const options *given)
 {
     gptoss_prepare_options wanted = {.read_ahead = true,
                                      .lock = given->mlock,
@@ -71,7 +71,7 @@ int session_prepare_model(session *of, const options *given)
     return EXIT_GOOD;
 }
 
-int session_open_tokenizer(session *of, const options *given, bool required)
+int runtime_open_tokenizer(runtime *of, const options *given, bool required)
 {
     const char *path =
         given->tokenizer != NULL ? given->tokenizer : gptoss_model_directory(of->model);
@@ -90,25 +90,25 @@ int session_open_tokenizer(session *of, const options *given, bool required)
     return console_error(&error);
 }
 
-int session_open_tokenizer_alone(session *of, const options *given)
+int runtime_open_tokenizer_alone(runtime *of, const options *given)
 {
     struct stat at;
     gptoss_error error;
     if (given->tokenizer == NULL && given->model == NULL)
         return console_usage(given->command, "expected -m PATH or --tokenizer FILE, found neither");
     if (given->tokenizer != NULL)
-        return session_open_tokenizer(of, given, true);
+        return runtime_open_tokenizer(of, given, true);
     if (stat(given->model, &at) == 0 && S_ISDIR(at.st_mode)) {
         if (gptoss_tokenizer_open(given->model, &of->tokenizer, &error) == GPTOSS_OK)
             return EXIT_GOOD;
         return console_error(&error);
     }
     /* a hub name or a weight file is resolved by opening the checkpoint */
-    int status = session_open_model(of, given);
-    return status == EXIT_GOOD ? session_open_tokenizer(of, given, true) : status;
+    int status = runtime_open_model(of, given);
+    return status == EXIT_GOOD ? runtime_open_tokenizer(of, given, true) : status;
 }
 
-uint32_t session_chunk(const options *given)
+uint32_t runtime_chunk(const options *given)
 {
     return given->chunk > 0 ? (uint32_t)given->chunk : GPTOSS_DEFAULT_CHUNK;
 }
@@ -123,13 +123,13 @@ static gptoss_precision precision_asked(const options *given)
     return precision;
 }
 
-gptoss_sequence_options session_sequence(const options *given, uint32_t context)
+gptoss_sequence_options runtime_sequence(const options *given, uint32_t context)
 {
     const char *cache = given->cache_type;
     if (cache == NULL)
         cache = precision_asked(given) == GPTOSS_PRECISION_F32 ? "f32" : "bf16";
     return (gptoss_sequence_options){.context = context,
-                                     .chunk = session_chunk(given),
+                                     .chunk = runtime_chunk(given),
                                      .cache = strcmp(cache, "bf16") == 0 ? GPTOSS_CACHE_BF16
                                                                          : GPTOSS_CACHE_F32};
 }
@@ -167,10 +167,10 @@ static int check_gemm(const options *given, const gptoss_executor_options *wante
     return EXIT_GOOD;
 }
 
-int session_open_executor(session *of, const options *given, gptoss_numerics numerics)
+int runtime_open_executor(runtime *of, const options *given, gptoss_numerics numerics)
 {
     gptoss_executor_options wanted = {.threads = (uint32_t)given->threads,
-                                      .chunk = session_chunk(given),
+                                      .chunk = runtime_chunk(given),
                                       .numerics = numerics,
                                       .precision = precision_asked(given),
                                       .pinning = pinning_asked(given),
@@ -183,7 +183,7 @@ int session_open_executor(session *of, const options *given, gptoss_numerics num
                              gptoss_numerics_name(numerics), given->precision);
     int status = check_gemm(given, &wanted);
     if (status == EXIT_GOOD)
-        status = session_prepare_model(of, given);
+        status = runtime_prepare_model(of, given);
     if (status != EXIT_GOOD)
         return status;
     if (gptoss_executor_open(of->model, &wanted, &of->executor, &error) != GPTOSS_OK)
@@ -200,7 +200,7 @@ int session_open_executor(session *of, const options *given, gptoss_numerics num
     return EXIT_GOOD;
 }
 
-void session_put_run(json_writer *json, const gptoss_executor *executor)
+void runtime_put_run(json_writer *json, const gptoss_executor *executor)
 {
     json_put_object(json, "run");
     json_put_text(json, "precision", gptoss_precision_name(gptoss_executor_precision(executor)));
@@ -227,7 +227,7 @@ static uint32_t largest_context(const gptoss_model *model, const options *given,
     uint32_t too_large = most + 1;
     while (too_large - fits > 1) {
         uint32_t middle = fits + (too_large - fits) / 2;
-        gptoss_sequence_options wanted = session_sequence(given, middle);
+        gptoss_sequence_options wanted = runtime_sequence(given, middle);
         gptoss_memory memory;
         gptoss_model_forecast(model, &wanted, &memory);
         if (working_bytes(&memory) <= bytes)
@@ -275,9 +275,9 @@ static int context_asked(const options *given, const gptoss_config *config, uint
 }
 
 /* What fits when -c does not say how much it should be. */
-static uint32_t context_possible(const session *of, const options *given, uint32_t wanted)
+static uint32_t context_possible(const runtime *of, const options *given, uint32_t wanted)
 {
-    gptoss_sequence_options sequence = session_sequence(given, wanted);
+    gptoss_sequence_options sequence = runtime_sequence(given, wanted);
     gptoss_memory memory;
     gptoss_model_forecast(of->model, &sequence, &memory);
     uint32_t fits = largest_context(of->model, given, wanted, memory_beside_weights(&memory));
@@ -302,7 +302,7 @@ static int check_memory(const gptoss_memory *memory, uint32_t context)
     return EXIT_FAILED;
 }
 
-int session_open_sequence(session *of, const options *given, uint64_t prompt, uint64_t wanted)
+int runtime_open_sequence(runtime *of, const options *given, uint64_t prompt, uint64_t wanted)
 {
     const gptoss_config *config = gptoss_model_config(of->model);
     uint32_t context;
@@ -318,7 +318,7 @@ int session_open_sequence(session *of, const options *given, uint64_t prompt, ui
                      context);
         return EXIT_FAILED;
     }
-    gptoss_sequence_options sequence = session_sequence(given, context);
+    gptoss_sequence_options sequence = runtime_sequence(given, context);
     gptoss_memory memory;
     gptoss_model_forecast(of->model, &sequence, &memory);
     status = check_memory(&memory, context);
