@@ -566,7 +566,9 @@ GPTOSS_API const char *gptoss_numerics_name(gptoss_numerics numerics);
 typedef enum gptoss_precision {
     GPTOSS_PRECISION_F32,  /* as float32, or in 24 bits per 32 numbers; the same bits at every level
                               of instructions */
-    GPTOSS_PRECISION_BF16, /* no coarser than bfloat16: in 16 bits per 32 numbers */
+    GPTOSS_PRECISION_BF16, /* no coarser than bfloat16: rounded to it where the processor multiplies
+                              bfloat16 fastest (AMD's with AVX-512 BF16), else 16 bits per 32
+                              numbers for experts and float32 for attention */
     GPTOSS_PRECISION_Q8,   /* in 8 bits per 32 numbers */
 } gptoss_precision;
 

@@ -49,6 +49,7 @@ static cpu_features hardware_features(void)
     has.vnni = has.avx512 && __builtin_cpu_supports("avx512vnni");
     has.vbmi = has.avx512 && __builtin_cpu_supports("avx512vbmi");
     has.bf16 = has.avx512 && has_avx512_bf16();
+    has.bf16_doubles = has.bf16 && __builtin_cpu_is("amd");
 #endif
     return has;
 }
@@ -71,6 +72,7 @@ cpu_features cpu_level_features(cpu_level level)
     has.vnni = has.vnni && level >= CPU_AVX512_VNNI;
     has.vbmi = has.vbmi && level >= CPU_AVX512_VNNI;
     has.bf16 = has.bf16 && level >= CPU_AVX512_BF16;
+    has.bf16_doubles = has.bf16_doubles && has.bf16;
     return has;
 }
 

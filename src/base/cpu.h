@@ -21,7 +21,9 @@ typedef struct cpu_features {
     bool avx512; /* AVX-512 F, BW, DQ and VL */
     bool vnni;   /* AVX-512 VNNI */
     bool vbmi;   /* AVX-512 VBMI */
-    bool bf16;   /* AVX-512 BF16 */
+    bool bf16;   /* AVX-512 BF16, */
+    bool bf16_doubles; /* which multiplies twice as many numbers a second as float32's FMA: AMD's
+                          does, Intel's does half as many */
 } cpu_features;
 
 /* "plain", "avx2", "avx512", "avx512-vnni" or "avx512-bf16". */

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "base/number.h"
+#include "kernel/packed.h"
 
 #define PARTS (32 / PART)
 
@@ -106,39 +107,6 @@ static void rows_bf16(const uint8_t *w, size_t rows, const float *x, size_t n, f
 }
 
 /* ---- one row of x, packed -------------------------------------------------------------------- */
-
-/* A group, taken apart. */
-typedef struct packed_group {
-    const uint8_t *tables;
-    const uint8_t *escapes; /* 32 bits each */
-    const uint8_t *blocks;
-    size_t escape_count;
-} packed_group;
-
-INLINE packed_group group_open(const uint8_t *data, const dense_group *group)
-{
-    const uint8_t *start = data + (size_t)group->line * DENSE_LINE;
-    size_t lines = ((size_t)group->escapes * sizeof(uint32_t) + DENSE_LINE - 1) / DENSE_LINE;
-    return (packed_group){.tables = start,
-                          .escapes = start + DENSE_LINE,
-                          .blocks = start + (1 + lines) * DENSE_LINE,
-                          .escape_count = group->escapes};
-}
-
-INLINE uint32_t escape_at(const packed_group *group, size_t index)
-{
-    uint32_t escape;
-    memcpy(&escape, group->escapes + index * sizeof escape, sizeof escape);
-    return escape;
-}
-
-/* The block of the next escape, or `end` when there is none before it. */
-INLINE size_t escape_block(const packed_group *group, size_t index, size_t end)
-{
-    size_t block =
-        index < group->escape_count ? escape_at(group, index) / (DENSE_BLOCK_COLUMNS << 10) : end;
-    return block < end ? block : end;
-}
 
 /* Writes the 64 numbers of one row of a block. */
 INLINE void unpack_row(const uint8_t *block, size_t row, place_table table, float *out)

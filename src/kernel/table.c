@@ -10,6 +10,7 @@ void kernel_table_init(kernel_table *table, cpu_features has)
     gemm_overlay_plain(&table->gemm);
     fixed_overlay_plain(&table->fixed);
     q8_overlay_plain(&table->q8);
+    bfloat_overlay_plain(&table->bfloat);
     sketch_overlay_plain(&table->sketch);
     probe_overlay_plain(&table->probe);
 #if defined(GPTOSS_X86_KERNELS)
@@ -39,6 +40,10 @@ void kernel_table_init(kernel_table *table, cpu_features has)
             fixed_overlay_icelake(&table->fixed);
         q8_overlay_vnni(&table->q8);
         sketch_overlay_vnni(&table->sketch);
+    }
+    if (has.bf16) {
+        bfloat_overlay_bf16(&table->bfloat);
+        table->bfloat.pays = has.bf16_doubles;
     }
 #else
     (void)has;

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "model/layer.h"
 #include "model/tally.h"
+#include "op/bfloat.h"
 #include "op/blas.h"
 #include "op/torch_bf16.h"
 
@@ -115,6 +116,8 @@ static void run(const team *self, void *user)
               .tap = b->options->tap,
               .tap_user = b->options->tap_user};
 
+    p.bfloat =
+        p.precision == GPTOSS_PRECISION_BF16 && !p.torch && !b->options->blas && op_bfloat_pays();
     const rounded_layer *rounded =
         !p.torch && p.precision == GPTOSS_PRECISION_Q8 ? b->model->rounded.layers : NULL;
     find_angles(&p, &b->model->rope);

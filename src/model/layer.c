@@ -1,5 +1,6 @@
 #include "model/layer.h"
 
+#include "op/bfloat.h"
 #include "op/blas.h"
 #include "op/fixed.h"
 #include "op/q8.h"
@@ -12,11 +13,28 @@ static product_space product_room(const pass *p)
 }
 
 /* Maps of the same floats [p->rows, columns]; rows of every result are y_stride apart. */
-static void linear(const pass *p, const linear_map *maps, size_t count, const float *x,
-                   size_t y_stride)
+static void float_linear(const pass *p, const linear_map *maps, size_t count, const float *x,
+                         size_t y_stride)
 {
     (p->blas ? op_blas_linear_maps : op_linear_maps)(p->self, maps, count, x, p->rows, y_stride,
                                                      product_room(p));
+}
+
+/* The same with x rounded as the precision wants it. */
+static void linear(const pass *p, const linear_map *maps, size_t count, const float *x,
+                   size_t y_stride)
+{
+    bool bfloat = p->bfloat;
+    for (size_t i = 0; i < count; i++)
+        bfloat = bfloat && op_bfloat_takes(maps[i].weights);
+    if (bfloat) {
+        uint16_t *rounded = (uint16_t *)(void *)p->space->prepared;
+        op_bfloat_round(p->self, x, p->rows, maps[0].weights->columns, BFLOAT_DENSE, rounded);
+        pass_lap(p, GPTOSS_OPERATION_QUANTISE);
+        op_bfloat_linear_maps(p->self, maps, count, rounded, p->rows, y_stride, p->scratch);
+        return;
+    }
+    float_linear(p, maps, count, x, y_stride);
 }
 
 /* Queries, keys and values of the normed rows, the former two rotated, into w->qkv; the cache. */
@@ -96,7 +114,7 @@ static void route(const pass *p, const layer_weights *layer)
     workspace *w = p->space;
 
     linear_map map = {&layer->router, layer->router_bias, w->router_logits};
-    linear(p, &map, 1, w->normed, c->experts);
+    float_linear(p, &map, 1, w->normed, c->experts);
     pass_settle(p, GPTOSS_STAGE_ROUTER, w->router_logits, c->experts);
     op_choose(p->self, w->router_logits, &w->route);
     pass_settle_experts(p);
@@ -119,12 +137,22 @@ static unsigned digits_of(gptoss_precision precision)
 }
 
 /* y[place] = W x + bias, where x is [rows, columns], read by place or, when `by_source`, by the row
- * of the place. MXFP4 weights take it in fixed point; others, the torch code and BLAS in floats. */
+ * of the place. MXFP4 weights take it in bfloat16 or fixed point; others, the torch code and BLAS
+ * in floats. */
 static void grouped_linear(const pass *p, const matrix_stack *stack, number_format bias_format,
                            const uint8_t *bias, const float *x, bool by_source, float *y)
 {
     workspace *w = p->space;
     const routing *route = &w->route;
+    if (stack->first.format == NUMBER_MXFP4 && p->bfloat) {
+        size_t rows = by_source ? p->rows : p->rows * p->config->experts_per_token;
+        uint16_t *rounded = (uint16_t *)(void *)w->prepared;
+        op_bfloat_round(p->self, x, rows, stack->first.columns, BFLOAT_CODED, rounded);
+        pass_lap(p, GPTOSS_OPERATION_QUANTISE);
+        op_bfloat_grouped_linear(p->self, route, stack, bias_format, bias, rounded,
+                                 by_source ? route->source : NULL, y, p->scratch);
+        return;
+    }
     if (stack->first.format == NUMBER_MXFP4 && !p->torch && !p->blas) {
         fixed_rows rows = {x, by_source ? route->source : NULL, stack->first.columns,
                            digits_of(p->precision)};

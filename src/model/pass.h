@@ -17,6 +17,7 @@ typedef struct pass {
     op_alarm *alarm;
     gptoss_precision precision;   /* of the inputs of matrix products */
     const rounded_layer *rounded; /* the present layer's attention in 8 bits, or NULL */
+    bool bfloat;                  /* matrix products of numbers rounded to bfloat16 */
     bool blas;                    /* matrix products through BLAS */
     bool torch;                   /* round as OpenAI's torch code does */
     gptoss_tap_fn tap;            /* or NULL */

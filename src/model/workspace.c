@@ -2,6 +2,7 @@
 
 #include "base/carver.h"
 #include "base/memory.h"
+#include "op/bfloat.h"
 #include "op/blas.h"
 #include "op/fixed.h"
 
@@ -20,6 +21,8 @@ static uint64_t scratch_floats(const gptoss_config *config)
     uint64_t attention = op_attention_floats(config->head_dim, config->context);
     uint64_t most = op_fixed_bytes(widest) / sizeof(float);
     most = panel > most ? panel : most;
+    uint64_t bfloat = op_bfloat_bytes(widest) / sizeof(float);
+    most = bfloat > most ? bfloat : most;
     uint64_t blas = op_blas_library() == NULL ? 0 : OP_BLAS_FLOATS(widest);
     most = blas > most ? blas : most;
     return ((attention > most ? attention : most) + 15) / 16 * 16;
@@ -30,7 +33,8 @@ static uint64_t arranged_bytes(uint64_t rows, uint64_t matrices, uint64_t column
     return op_arranged_rows(rows, matrices) * GEMM_COLUMNS(columns) * sizeof(float);
 }
 
-/* Bytes of the inputs of any matrix product: arranged floats or rows in fixed point. */
+/* Bytes of the inputs of any matrix product: arranged floats, rows in fixed point or in bfloat16.
+ */
 static uint64_t prepared_bytes(const gptoss_config *config, uint64_t rows)
 {
     uint64_t assignments = rows * config->experts_per_token;
@@ -43,6 +47,9 @@ static uint64_t prepared_bytes(const gptoss_config *config, uint64_t rows)
         assignments * fixed_row_bytes(config->hidden, FIXED_MAX_DIGITS),
         rows * fixed_row_bytes(q_dim, 1),
         assignments * fixed_row_bytes(config->intermediate, FIXED_MAX_DIGITS),
+        rows * op_bfloat_row_bytes(config->hidden),
+        rows * op_bfloat_row_bytes(q_dim),
+        assignments * op_bfloat_row_bytes(config->intermediate),
     };
     uint64_t most = 0;
     for (size_t i = 0; i < sizeof needs / sizeof *needs; i++)

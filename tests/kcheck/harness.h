@@ -74,6 +74,8 @@ void check_fixed(const subject *s);
 void bench_fixed(const kernel_table *table);
 void check_q8(const subject *s);
 void bench_q8(const kernel_table *table);
+void check_bfloat(const subject *s);
+void bench_bfloat(const kernel_table *table);
 void check_sketch(const subject *s);
 void bench_sketch(const kernel_table *table);
 void check_probe(const subject *s);

@@ -28,6 +28,7 @@ static void run(const kernel_table *plain, cpu_features has, const char *level, 
         bench_gemm(&table);
         bench_fixed(&table);
         bench_q8(&table);
+        bench_bfloat(&table);
         bench_sketch(&table);
         bench_probe(&table);
     } else {
@@ -37,6 +38,7 @@ static void run(const kernel_table *plain, cpu_features has, const char *level, 
         check_gemm(&s);
         check_fixed(&s);
         check_q8(&s);
+        check_bfloat(&s);
         check_sketch(&s);
         check_probe(&s);
     }

@@ -4,12 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/number.h"
-#include "base/random.h"
 #include "check.h"
 #include "op/fixed.h"
-
-enum { ROWS = 130, EXPERTS = 5, TOP = 2, IN = 224, OUT = 75 };
+#include "routed.h"
 
 /* One batch through one matrix of each expert. */
 typedef struct fixed_case {
@@ -34,55 +31,12 @@ static void run_fixed(const team *self, void *user)
     free(scratch);
 }
 
-static uint8_t blocks[EXPERTS * OUT * IN / 2];
-static uint8_t scales[EXPERTS * OUT * IN / 32];
-static uint8_t bias[EXPERTS * OUT * 2];
-static float x[ROWS * TOP * IN];
-static uint32_t expert[ROWS * TOP];
-static uint32_t place[ROWS * TOP];
-static uint32_t source[ROWS * TOP];
-static uint32_t start[EXPERTS + 1];
 static float y[ROWS * TOP * OUT];
 static float other[ROWS * TOP * OUT];
 
-static void make_inputs(void)
-{
-    for (size_t i = 0; i < sizeof blocks; i++)
-        blocks[i] = (uint8_t)random_bits(1, 0, i);
-    for (size_t i = 0; i < sizeof scales; i++)
-        scales[i] = (uint8_t)(122 + i % 5);
-    for (size_t i = 0; i < sizeof x / sizeof *x; i++)
-        x[i] = (float)(2.0 * random_unit(1, 1, i) - 1.0);
-    for (size_t i = 0; i < (size_t)EXPERTS * OUT; i++) {
-        uint16_t value = bf16_from_float((float)random_unit(1, 2, i));
-        memcpy(bias + 2 * i, &value, sizeof value);
-    }
-}
-
-/* Routes `rows` rows: expert 0 gets one, expert 1 none, expert 2 nearly all, the others the rest.
- */
-static routing route_rows(size_t rows)
-{
-    routing route = {rows, TOP, EXPERTS, expert, NULL, place, source, start};
-    size_t next = 0;
-    for (size_t a = 0; a < rows * TOP; a++)
-        expert[a] = (uint32_t)(a == 0 ? 0 : a % TOP == 0 || rows == 1 ? 2 : 3 + a / TOP % 2);
-    for (uint32_t e = 0; e < EXPERTS; e++) {
-        start[e] = (uint32_t)next;
-        for (size_t a = 0; a < rows * TOP; a++) {
-            if (expert[a] != e)
-                continue;
-            place[a] = (uint32_t)next;
-            source[next++] = (uint32_t)(a / TOP);
-        }
-    }
-    start[EXPERTS] = (uint32_t)next;
-    return route;
-}
-
 static fixed_case make_case(size_t rows, bool by_source, unsigned digits)
 {
-    fixed_case c = {{{blocks, scales, OUT, IN, NUMBER_MXFP4, false, NULL, 0}, EXPERTS},
+    fixed_case c = {experts,
                     route_rows(rows),
                     bias,
                     x,
@@ -91,18 +45,6 @@ static fixed_case make_case(size_t rows, bool by_source, unsigned digits)
                     aligned_alloc(64, rows * TOP * fixed_row_bytes(IN, digits)),
                     y};
     return c;
-}
-
-static double exact(size_t e, size_t r, const float *row)
-{
-    double sum =
-        bf16_to_float((uint16_t)(bias[2 * (e * OUT + r)] | bias[2 * (e * OUT + r) + 1] << 8));
-    for (size_t k = 0; k < IN; k++) {
-        size_t at = (e * OUT + r) * IN + k;
-        double w = fp4_to_float((unsigned)blocks[at / 2] >> at % 2 * 4);
-        sum += w * (double)e8m0_to_float(scales[at / 32]) * (double)row[k];
-    }
-    return sum;
 }
 
 /* Whether y is near the products; each precision has its limit, of a size of about 10. */

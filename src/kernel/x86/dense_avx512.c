@@ -1,5 +1,6 @@
 /* The dense kernels with AVX-512 F, BW, DQ and VL. */
 #include "kernel/dense.h"
+#include "kernel/x86/packed_avx512.h"
 #include "kernel/x86/part_avx512.h"
 
 static inline part part_from_bf16(const uint8_t *in)
@@ -17,28 +18,16 @@ static inline float part_fold(const part *sums)
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
-typedef __m512i place_table;
-
-static inline place_table table_load(const uint8_t *table)
-{
-    return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)table));
-}
-
 static inline void block_unpack(const uint8_t *low, const uint8_t *pairs, place_table table,
                                 part *out)
 {
-    const __m512i shifts = _mm512_setr_epi64(0, 0, 0, 0, 4, 4, 4, 4);
     const __m512i upper = _mm512_set1_epi32((int)0xffff0000U);
-    __m512i lows = _mm512_loadu_si512(low);
-    __m512i both = _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(const void *)pairs));
-    __m512i places = _mm512_and_si512(_mm512_srlv_epi64(both, shifts), _mm512_set1_epi8(15));
-    __m512i highs = _mm512_shuffle_epi8(table, places);
-    __m512i first = _mm512_unpacklo_epi8(lows, highs);
-    __m512i second = _mm512_unpackhi_epi8(lows, highs);
-    out[0] = _mm512_castsi512_ps(_mm512_slli_epi32(first, 16));
-    out[1] = _mm512_castsi512_ps(_mm512_and_si512(first, upper));
-    out[2] = _mm512_castsi512_ps(_mm512_slli_epi32(second, 16));
-    out[3] = _mm512_castsi512_ps(_mm512_and_si512(second, upper));
+    __m512i steps[2];
+    steps_unpack(low, pairs, table, steps);
+    for (size_t i = 0; i < 2; i++) {
+        out[2 * i] = _mm512_castsi512_ps(_mm512_slli_epi32(steps[i], 16));
+        out[2 * i + 1] = _mm512_castsi512_ps(_mm512_and_si512(steps[i], upper));
+    }
 }
 
 #define PRAGMA(text)  _Pragma(#text)

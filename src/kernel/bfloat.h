@@ -1,0 +1,132 @@
+/*
+ * Products of bfloat16 numbers: weights as they are stored (BF16 rows, packed rows, MXFP4, whose
+ * values all are bfloat16 numbers) with activations rounded to bfloat16, to nearest, ties to even.
+ *
+ * Rows are taken in blocks of four steps of 32 numbers, lane l of a step having two of them. The
+ * canonical product of a weight row and an activation row:
+ *
+ *     t_l   = fma(w_odd, x_odd, t_l), then fma(w_even, x_even, t_l), for the steps of a block
+ *             ascending, from +0
+ *     a_l   = a_l + t_l, blocks ascending, from +0
+ *     s_q   = (a_4q + a_4q+2) + (a_4q+1 + a_4q+3)                    for q < 4
+ *     y     = (s_0 + s_1) + (s_2 + s_3)
+ *
+ * where w, x and t below 2^-126 count as zeros of their sign: what VDPBF16PS does. Which numbers
+ * lane l has depends on how the weights are stored, so that each kind is read with the fewest
+ * instructions:
+ *
+ *     order    step        even                   odd
+ *     dense    s           32 s + l               32 s + 16 + l
+ *     coded    4 b + k     128 b + 8 l + k        128 b + 8 l + 4 + k       (k < 4)
+ *
+ * What a row lacks to whole blocks is +0.
+ *
+ * In the coded order x is rounded to zero below 2^-48 and to infinity from 2^64 on. Then, for
+ * scales from 2^-63 to 2^63, no t is so small or so great that it matters whether the scale of a
+ * group, whose lanes are four of a block, multiplies its weights or t: a_l = fma(t_l, scale, a_l).
+ *
+ * All kernels here are EXACT.
+ */
+#ifndef KERNEL_BFLOAT_H
+#define KERNEL_BFLOAT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernel/dense.h"
+
+#define BFLOAT_STEP        32 /* numbers */
+#define BFLOAT_BLOCK_STEPS 4
+#define BFLOAT_BLOCK       (BFLOAT_STEP * BFLOAT_BLOCK_STEPS)
+
+typedef enum bfloat_order {
+    BFLOAT_DENSE,
+    BFLOAT_CODED, /* of MXFP4 */
+} bfloat_order;
+
+static inline size_t bfloat_blocks(size_t columns)
+{
+    return (columns + BFLOAT_BLOCK - 1) / BFLOAT_BLOCK;
+}
+
+/* Scales of MXFP4, as stored, that may multiply t. */
+#define BFLOAT_LEAST_SCALE 64
+#define BFLOAT_MOST_SCALE  190
+
+/*
+ * Weight rows that serve many activation rows are unpacked to a panel:
+ *
+ *     panel    [blocks][BFLOAT_ROWS][4 steps][32]
+ */
+#define BFLOAT_ROWS 6
+
+static inline size_t bfloat_panel_numbers(size_t columns)
+{
+    return BFLOAT_ROWS * BFLOAT_BLOCK * bfloat_blocks(columns);
+}
+
+/* A place in a panel where rows of weights go. */
+typedef struct bfloat_place {
+    uint16_t *panel; /* 64-aligned */
+    size_t row;      /* the first of them */
+} bfloat_place;
+
+/* Rounds n floats into the blocks of a row [bfloat_blocks(n)][4][32], 64-aligned. */
+typedef void (*bfloat_round_fn)(const float *x, size_t n, bfloat_order order, uint16_t *row);
+
+/* y[r] = canonical product of row r and x, a row rounded in the order that the weights have. The
+ * weights are those of dense.bf16 and dense.packed (kernel/dense.h), and MXFP4 as in a checkpoint:
+ * blocks [rows, columns/32, 16], scales [rows, columns/32]. */
+typedef void (*bfloat_dot_bf16_fn)(const uint8_t *w, size_t rows, const uint16_t *x, size_t n,
+                                   float *y);
+typedef void (*bfloat_dot_packed_fn)(const uint8_t *data, const dense_group *groups, size_t count,
+                                     const uint16_t *x, size_t n, float *y);
+typedef void (*bfloat_dot_mxfp4_fn)(const uint8_t *blocks, const uint8_t *scales, size_t rows,
+                                    const uint16_t *x, size_t columns, float *y);
+
+/* Puts `rows` rows of weights into their places of a panel; of a packed group those from `first`
+ * on. */
+typedef void (*bfloat_take_bf16_fn)(const uint8_t *w, size_t rows, size_t n, bfloat_place to);
+typedef void (*bfloat_take_packed_fn)(const uint8_t *data, const dense_group *group, size_t first,
+                                      size_t rows, size_t n, bfloat_place to);
+typedef void (*bfloat_take_mxfp4_fn)(const uint8_t *blocks, const uint8_t *scales, size_t rows,
+                                     size_t columns, bfloat_place to);
+
+/* Memory to bring near meanwhile; it may be empty. */
+typedef struct bfloat_ahead {
+    const uint8_t *at;
+    size_t bytes;
+} bfloat_ahead;
+
+/*
+ * y[b * y_stride + r] = canonical product of row r of the panel, r < rows, and x[b], b < count, all
+ * of `blocks` blocks. sums: [count][BFLOAT_ROWS][16] of scratch, 64-aligned.
+ */
+typedef void (*bfloat_multiply_fn)(const uint16_t *panel, size_t rows, const uint16_t *const *x,
+                                   size_t count, size_t blocks, bfloat_ahead ahead, float *sums,
+                                   float *y, size_t y_stride);
+
+typedef struct bfloat_table {
+    bfloat_round_fn round;
+    bfloat_dot_bf16_fn dot_bf16;
+    bfloat_dot_packed_fn dot_packed;
+    bfloat_dot_mxfp4_fn dot_mxfp4;
+    bfloat_take_bf16_fn take_bf16;
+    bfloat_take_packed_fn take_packed;
+    bfloat_take_mxfp4_fn take_mxfp4;
+    bfloat_multiply_fn multiply;
+    bool pays; /* this processor multiplies bfloat16 numbers faster than floats or digits */
+} bfloat_table;
+
+/* The overlays, lowest level first. */
+void bfloat_overlay_plain(bfloat_table *table);
+void bfloat_overlay_bf16(bfloat_table *table);
+
+/* MXFP4 in plain C, for scales that vectors do not serve. */
+void bfloat_take_mxfp4_plain(const uint8_t *blocks, const uint8_t *scales, size_t rows,
+                             size_t columns, bfloat_place to);
+void bfloat_dot_mxfp4_plain(const uint8_t *blocks, const uint8_t *scales, size_t rows,
+                            const uint16_t *x, size_t columns, float *y);
+
+#endif

@@ -1,0 +1,52 @@
+/* Linear operations with activations rounded to bfloat16; kernel/bfloat.h has the arithmetic. */
+#ifndef OP_BFLOAT_H
+#define OP_BFLOAT_H
+
+#include "kernel/bfloat.h"
+#include "op/op.h"
+
+/* Weight rows that a thread takes at a time, and activation rows that they serve at once: both
+ * together stay in the second cache. */
+#define OP_BFLOAT_UNIT  24
+#define OP_BFLOAT_BATCH 96
+
+/* Bytes of a rounded row, and of a thread's scratch, both 64-aligned. */
+static inline size_t op_bfloat_row_bytes(size_t columns)
+{
+    return bfloat_blocks(columns) * BFLOAT_BLOCK * sizeof(uint16_t);
+}
+
+static inline size_t op_bfloat_bytes(size_t columns)
+{
+    return OP_BFLOAT_UNIT * op_bfloat_row_bytes(columns) +
+           OP_BFLOAT_BATCH * BFLOAT_ROWS * 16 * sizeof(float);
+}
+
+/* Whether this machine computes these products faster than others. */
+bool op_bfloat_pays(void);
+
+/* Whether a matrix is stored as these operations take it, and in which order they want x. */
+bool op_bfloat_takes(const matrix *weights);
+bfloat_order op_bfloat_order(const matrix *weights);
+
+/* Rounds `rows` rows of n numbers. x [rows, n]; out [rows, op_bfloat_row_bytes(n)], 64-aligned. */
+void op_bfloat_round(const team *self, const float *x, size_t rows, size_t n, bfloat_order order,
+                     uint16_t *out);
+
+/*
+ * y[b, :] = W x[b, :] + bias for each of `count` maps, all with the same x: `batch` rounded rows;
+ * rows of every y are y_stride apart. scratch: this thread's own op_bfloat_bytes(W.columns).
+ */
+void op_bfloat_linear_maps(const team *self, const linear_map *maps, size_t count,
+                           const uint16_t *x, size_t batch, size_t y_stride, void *scratch);
+
+/*
+ * y[place] = W_e x + bias_e, as op_grouped_linear, for MXFP4 weights. x: rounded rows, of which a
+ * place reads row index[place], or row `place` when `index` is NULL; y [rows * top, W.rows];
+ * scratch: this thread's own op_bfloat_bytes(W.columns).
+ */
+void op_bfloat_grouped_linear(const team *self, const routing *route, const matrix_stack *weights,
+                              number_format bias_format, const uint8_t *bias, const uint16_t *x,
+                              const uint32_t *index, float *y, void *scratch);
+
+#endif
