@@ -243,7 +243,7 @@ void op_bfloat_grouped_linear(const team *self, const routing *route, const matr
         if (batch == 1) { /* read once: threads share it evenly */
             unit share;
             size_t end;
-            team_share(self, rows, DENSE_GROUP_ROWS, &share.first, &end);
+            team_share(self, rows, 8, &share.first, &end);
             share.rows = end - share.first;
             dot(&one, share.first, share.rows, x + (index == NULL ? place : index[place]) * numbers,
                 y + place * rows + share.first);

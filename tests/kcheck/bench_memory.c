@@ -15,10 +15,12 @@ enum { N = 2880, ITEM_ROWS = 1024, TURNS = 7, MEMORY = 1 << 30 };
 
 typedef struct stream {
     const kernel_table *table;
-    const uint8_t *weights; /* [MEMORY] of the same byte, a small number in every format */
+    const uint8_t
+        *weights; /* [MEMORY] of the same byte, a number and a scale of no extreme in any format */
     const dense_group *groups;
     uint8_t *prepared[FIXED_MAX_DIGITS];
     float x[N];
+    _Alignas(64) uint16_t rounded[(N + BFLOAT_BLOCK - 1) / BFLOAT_BLOCK * BFLOAT_BLOCK];
     float y[ITEM_ROWS];
 } stream;
 
@@ -68,6 +70,11 @@ static void run_fixed_3(stream *s, const uint8_t *from)
     run_fixed(s, from, 3);
 }
 
+static void run_bfloat(stream *s, const uint8_t *from)
+{
+    s->table->bfloat.dot_mxfp4(from, from + ITEM_NUMBERS / 2, ITEM_ROWS, s->rounded, N, s->y);
+}
+
 static void run_q8(stream *s, const uint8_t *from)
 {
     s->table->q8.multiply(from, ITEM_ROWS, N, s->prepared[0], 1, s->y, ITEM_ROWS);
@@ -83,6 +90,7 @@ static const streamed_kernel kernels[] = {
     {"fixed 1 digit", ITEM_NUMBERS * 17 / 32, run_fixed_1},
     {"fixed 2 digits", ITEM_NUMBERS * 17 / 32, run_fixed_2},
     {"fixed 3 digits", ITEM_NUMBERS * 17 / 32, run_fixed_3},
+    {"bfloat mxfp4", ITEM_NUMBERS * 17 / 32, run_bfloat},
     {"q8.multiply", ITEM_NUMBERS * 17 / 16, run_q8},
 };
 
@@ -139,7 +147,8 @@ void bench_memory(const kernel_table *table)
 {
     static dense_group groups[ITEM_ROWS / DENSE_GROUP_ROWS];
     enum { THREADS = 2 };
-    stream *streams = calloc(THREADS, sizeof *streams);
+    stream *streams = aligned_alloc(64, THREADS * sizeof *streams);
+    memset(streams, 0, THREADS * sizeof *streams);
     for (uint32_t g = 0; g < ITEM_ROWS / DENSE_GROUP_ROWS; g++)
         groups[g].line = g * (uint32_t)(GROUP_BYTES / DENSE_LINE);
     for (int huge = 0; huge < 2; huge++) {
@@ -148,13 +157,14 @@ void bench_memory(const kernel_table *table)
         if (memory == MAP_FAILED)
             break;
         madvise(memory, MEMORY, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
-        memset(memory, 0x3c, MEMORY);
+        memset(memory, 0x74, MEMORY);
         for (uint32_t t = 0; t < THREADS; t++) {
             stream *s = &streams[t];
             s->table = table;
             s->weights = memory;
             s->groups = groups;
             fill_normal(s->x, N);
+            table->bfloat.round(s->x, N, BFLOAT_CODED, s->rounded);
             for (unsigned digits = 1; digits <= FIXED_MAX_DIGITS; digits++) {
                 free(s->prepared[digits - 1]);
                 s->prepared[digits - 1] = aligned_alloc(64, fixed_row_bytes(N, digits));
