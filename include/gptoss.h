@@ -639,17 +639,40 @@ GPTOSS_API uint32_t gptoss_sequence_length(const gptoss_sequence *sequence);
 GPTOSS_API uint32_t gptoss_sequence_context(const gptoss_sequence *sequence);
 GPTOSS_API gptoss_cache_format gptoss_sequence_cache(const gptoss_sequence *sequence);
 
-/* Forgets every token and gives their memory back. */
+/* The tokens that the sequence holds, [gptoss_sequence_length]; valid until it changes. */
+GPTOSS_API const uint32_t *gptoss_sequence_tokens(const gptoss_sequence *sequence);
+
+/* Forgets every token and mark and gives their memory back. */
 GPTOSS_API void gptoss_sequence_clear(gptoss_sequence *sequence);
+
+#define GPTOSS_MAX_MARKS 16
+
+/*
+ * Marks the present length: keeps what the sliding layers hold, so that the sequence can come back
+ * here after their rings have moved on. The last GPTOSS_MAX_MARKS marks are kept; going back
+ * forgets those that lie further on. Marking a length again changes nothing. A mark takes the
+ * memory of a window in every sliding layer; on failure (GPTOSS_MEMORY) nothing has changed.
+ */
+GPTOSS_API gptoss_status gptoss_sequence_mark(gptoss_sequence *sequence, gptoss_error *error);
 
 /*
  * Forgets the tokens from position `length` on, so that the timeline can go on differently there.
- * Sliding layers keep the last window and chunk of positions only: going back by up to `chunk`
- * positions from the furthest that was ever fed is always possible, and so is going back to 0;
- * further back may be refused (GPTOSS_LIMIT), and then nothing has changed.
+ * Going back is always possible to a mark, to 0, and by up to `chunk` positions from the furthest
+ * that was fed since the start or since the mark that was last gone back to, but not before that
+ * mark. Elsewhere it may be refused (GPTOSS_LIMIT), since the sliding layers keep the last window
+ * and chunk of positions only, and then nothing has changed.
  */
 GPTOSS_API gptoss_status gptoss_sequence_rewind(gptoss_sequence *sequence, uint32_t length,
                                                 gptoss_error *error);
+
+/*
+ * Goes back as little as possible, so that what the sequence holds is a beginning of `tokens` and
+ * at least one of them is left to feed. Returns the new length: the caller feeds
+ * tokens[length .. count). It never fails: at worst the sequence starts again at 0, as it does
+ * when `count` is 0.
+ */
+GPTOSS_API uint32_t gptoss_sequence_resume(gptoss_sequence *sequence, const uint32_t *tokens,
+                                           size_t count);
 
 /* One token at one place of one sequence. */
 typedef struct gptoss_row {
