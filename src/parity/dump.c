@@ -226,7 +226,7 @@ gptoss_status gptoss_dump(gptoss_executor *executor, const uint32_t *tokens, siz
     d.needed = dump_layout_needed(&d.layout);
     status = make_parcel(&d);
     if (status == GPTOSS_OK)
-        status = output_file_create(&d.file, path, error);
+        status = output_file_create(&d.file, path, 0666, error);
     if (status == GPTOSS_OK) {
         status = write_beginning(&d, options);
         if (status == GPTOSS_OK)
