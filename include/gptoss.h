@@ -209,6 +209,16 @@ GPTOSS_API gptoss_status gptoss_model_file_sha256(const gptoss_model *model, siz
                                                   char digest[65], gptoss_error *error);
 
 /*
+ * What tells this model from others, as 64 hexadecimal digits and a terminating zero: SHA-256 of
+ * the architecture, of the names, types and shapes of all tensors and of some blocks of each of
+ * them. It takes some milliseconds. A copy of the files elsewhere has the same identity, and so has
+ * a synthetic model of the same configuration and seed; a change that leaves the blocks alone is
+ * not seen.
+ */
+GPTOSS_API gptoss_status gptoss_model_identity(const gptoss_model *model, char digest[65],
+                                               gptoss_error *error);
+
+/*
  * Reads every weight and looks for NaN, infinity and MXFP4 scales that stand for either (255).
  * Returns GPTOSS_NUMERIC and names the first bad element when there is one.
  */
@@ -838,6 +848,31 @@ typedef void (*gptoss_tap_fn)(void *user, const gptoss_tap_view *view);
 
 /* Shows every stage of the following forward passes to `tap`; NULL ends it. */
 GPTOSS_API void gptoss_executor_tap(gptoss_executor *executor, gptoss_tap_fn tap, void *user);
+
+/* ---- sessions: sequences in files ------------------------------------------------------------ */
+
+/*
+ * Writes what the sequence holds, its marks and `note_length` bytes that are the caller's own to
+ * `path`. The file appears under its name when it is complete and on the disk; until then, and when
+ * anything fails, a file that had the name stays as it was. Only its owner may read it. It takes
+ * about as many bytes as the keys and values of the tokens.
+ */
+GPTOSS_API gptoss_status gptoss_sequence_save(const gptoss_sequence *sequence, const char *note,
+                                              size_t note_length, const char *path,
+                                              gptoss_error *error);
+
+/*
+ * Reads such a file into a new sequence, which goes on with the same bits. Context and chunk are
+ * those of `options` and need not be those of the sequence that was saved; its cache must be kept
+ * as the file's is (GPTOSS_USAGE), and is when `options` is NULL. Refused are files that are no
+ * sessions, damaged in any byte or cut short, or of a model with another identity (GPTOSS_FORMAT),
+ * of a later version (GPTOSS_UNSUPPORTED), and with more tokens than the context has room for
+ * (GPTOSS_LIMIT). *note is a copy of the note with a zero behind it, the caller's to free.
+ */
+GPTOSS_API gptoss_status gptoss_sequence_load(const gptoss_model *model, const char *path,
+                                              const gptoss_sequence_options *options,
+                                              gptoss_sequence **out, char **note,
+                                              size_t *note_length, gptoss_error *error);
 
 /* ---- sampling and generation ----------------------------------------------------------------- */
 

@@ -46,6 +46,16 @@ void kv_mark_restore(const kv_mark *mark, kv_cache *cache, const gptoss_config *
                       next + step / 2);
 }
 
+const uint8_t *kv_mark_at(const kv_mark *mark, const kv_cache *cache, const gptoss_config *config,
+                          uint32_t layer, uint32_t position)
+{
+    uint32_t begin = kv_cache_window(config, mark->length);
+    size_t row = position - begin;
+    for (uint32_t i = 0; i < layer; i++)
+        row += config->sliding[i] ? mark->length - begin : 0;
+    return mark->windows + row * kv_cache_position_bytes(config, cache->format);
+}
+
 void kv_mark_free(kv_mark *mark)
 {
     free(mark->windows);

@@ -19,6 +19,10 @@ gptoss_status kv_mark_take(kv_mark *mark, const kv_cache *cache, const gptoss_co
  * when it was taken. */
 void kv_mark_restore(const kv_mark *mark, kv_cache *cache, const gptoss_config *config);
 
+/* What it has of a position in a sliding layer: keys [kv_heads, head_dim], then values. */
+const uint8_t *kv_mark_at(const kv_mark *mark, const kv_cache *cache, const gptoss_config *config,
+                          uint32_t layer, uint32_t position);
+
 /* Accepts a zeroed object. */
 void kv_mark_free(kv_mark *mark);
 

@@ -109,11 +109,11 @@ void kv_take(const kv_view *view, size_t kv_heads, size_t head_dim, size_t posit
     for (size_t head = 0; head < kv_heads; head++) {
         size_t key = key_index(view, head_dim, head, position);
         size_t value = value_index(view, head_dim, head, position);
-        for (size_t d = 0; d < head_dim; d++) {
-            size_t i = head * head_dim + d;
-            copy(view->format, keys, i, view->keys, key + d * UNIT);
-            copy(view->format, values, i, view->values, within_value(view->format, value, d));
-        }
+        for (size_t d = 0; d < head_dim && keys != NULL; d++)
+            copy(view->format, keys, head * head_dim + d, view->keys, key + d * UNIT);
+        for (size_t d = 0; d < head_dim && values != NULL; d++)
+            copy(view->format, values, head * head_dim + d, view->values,
+                 within_value(view->format, value, d));
     }
 }
 

@@ -32,7 +32,8 @@ void kv_get_key(const kv_view *view, size_t head_dim, size_t head, size_t positi
 void kv_get_value(const kv_view *view, size_t head_dim, size_t head, size_t position, float *value);
 
 /* Keys and values of all heads at a position as they are stored, each in the order
- * [kv_heads, head_dim] in the view's format: out of their places and back. */
+ * [kv_heads, head_dim] in the view's format: out of their places, unless `keys` or `values` is
+ * NULL, and back. */
 void kv_take(const kv_view *view, size_t kv_heads, size_t head_dim, size_t position, uint8_t *keys,
              uint8_t *values);
 void kv_return(const kv_view *view, size_t kv_heads, size_t head_dim, size_t position,
