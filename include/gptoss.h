@@ -553,6 +553,36 @@ GPTOSS_API gptoss_status gptoss_parser_end(gptoss_parser *parser, gptoss_error *
  * parser. Each has one content, a text. */
 GPTOSS_API const gptoss_message *gptoss_parser_messages(const gptoss_parser *parser, size_t *count);
 
+/* ---- prompts in files ------------------------------------------------------------------------ */
+
+/* One line of such a file. */
+typedef struct gptoss_prompt {
+    gptoss_text text;    /* "prompt"; none when there are ids */
+    const uint32_t *ids; /* "ids", [id_count] */
+    size_t id_count;
+    gptoss_text id; /* "id": what the caller calls it, as JSON; none when it has no name */
+    bool has_max_tokens;
+    uint32_t max_tokens; /* "n" */
+    bool has_seed;
+    uint64_t seed; /* "seed" */
+    size_t line;   /* counted from 1 */
+} gptoss_prompt;
+
+typedef struct gptoss_prompt_list gptoss_prompt_list;
+
+/*
+ * Reads prompts, one JSON object a line: {"prompt": "text"} or {"ids": [1, 2]}, and with them, as
+ * wanted, "n", "seed" and "id", a string or a number. Lines of white space are skipped. A line with
+ * anything else is refused with its number (GPTOSS_FORMAT), and so is a file without a prompt.
+ * `what` names the file in errors.
+ */
+GPTOSS_API gptoss_status gptoss_prompts_read(const char *lines, size_t length, const char *what,
+                                             gptoss_prompt_list **out, gptoss_error *error);
+GPTOSS_API void gptoss_prompts_close(gptoss_prompt_list *list);
+
+/* The prompts in the order of their lines, which live as long as the list. */
+GPTOSS_API const gptoss_prompt *gptoss_prompts(const gptoss_prompt_list *list, size_t *count);
+
 /* ---- execution ------------------------------------------------------------------------------- */
 
 typedef struct gptoss_sequence gptoss_sequence;

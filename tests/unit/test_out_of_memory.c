@@ -299,6 +299,16 @@ static gptoss_status use_parser(gptoss_error *error)
     return status;
 }
 
+static gptoss_status use_prompts(gptoss_error *error)
+{
+    static const char lines[] = "{\"prompt\": \"a\\tb\", \"id\": \"x\"}\n\n{\"ids\": [1, 2]}\n";
+    gptoss_prompt_list *list = NULL;
+    gptoss_status status = gptoss_prompts_read(lines, sizeof lines - 1, "it", &list, error);
+    CHECK((status == GPTOSS_OK) == (list != NULL), "status %d", status);
+    gptoss_prompts_close(list);
+    return status;
+}
+
 static const struct {
     const char *name;
     gptoss_status (*use)(gptoss_error *error);
@@ -319,6 +329,7 @@ static const struct {
     {"a session that is loaded", use_loading},
     {"a conversation and its tokens", use_conversation},
     {"tokens and their messages", use_parser},
+    {"a list of prompts", use_prompts},
 };
 
 /* Runs with the allocation number `n` failing; returns whether there were so many. */
