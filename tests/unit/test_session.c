@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "check.h"
 #include "engine/sequence.h"
@@ -488,6 +489,42 @@ static void check_failed_saving(const session_file *good)
     gptoss_sequence_close(load(path, NULL, "", 0));
 }
 
+/* Two sessions in turn to one name, over and over. */
+static _Noreturn void save_for_ever(const gptoss_sequence *const sequences[2], const char *path)
+{
+    for (unsigned i = 0;; i++)
+        if (gptoss_sequence_save(sequences[i % 2], "", 0, path, NULL) != GPTOSS_OK)
+            _exit(1);
+}
+
+/* Whenever the process dies, the file is one of the two, whole. */
+static void check_killed(void)
+{
+    static const gptoss_sequence_options options = {CONTEXT, 16, GPTOSS_CACHE_F32};
+    gptoss_sequence *sequences[2] = {open_marked(options, 300), open_marked(options, 120)};
+    const char *path = scratch_path("killed/session");
+    bool seen[2] = {false, false};
+    CHECK(mkdir(scratch_path("killed"), 0777) == 0, "a directory");
+    save(sequences[0], "", 0, path);
+    for (uint32_t i = 0; i < 60; i++) {
+        pid_t child = fork();
+        if (child == 0)
+            save_for_ever((const gptoss_sequence *const *)sequences, path);
+        CHECK(child > 0, "a process");
+        usleep(200 + i * 7919 % 9000);
+        kill(child, SIGKILL);
+        int how;
+        CHECK(waitpid(child, &how, 0) == child && WIFSIGNALED(how), "killed");
+        gptoss_sequence *loaded = load(path, NULL, "", 0);
+        for (size_t j = 0; loaded != NULL && j < 2; j++)
+            seen[j] = seen[j] || gptoss_sequence_length(loaded) == (j == 0 ? 300 : 120);
+        gptoss_sequence_close(loaded);
+    }
+    CHECK(seen[0] && seen[1], "both were found");
+    gptoss_sequence_close(sequences[0]);
+    gptoss_sequence_close(sequences[1]);
+}
+
 int main(void)
 {
     scratch_begin();
@@ -506,6 +543,7 @@ int main(void)
     check_digest_place();
     check_options(&good);
     check_failed_saving(&good);
+    check_killed();
     session_file_free(&good);
     gptoss_executor_close(executor);
     gptoss_model_close(model);
