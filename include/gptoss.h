@@ -211,9 +211,9 @@ GPTOSS_API gptoss_status gptoss_model_file_sha256(const gptoss_model *model, siz
 /*
  * What tells this model from others, as 64 hexadecimal digits and a terminating zero: SHA-256 of
  * the architecture, of the names, types and shapes of all tensors and of some blocks of each of
- * them. It takes some milliseconds. A copy of the files elsewhere has the same identity, and so has
- * a synthetic model of the same configuration and seed; a change that leaves the blocks alone is
- * not seen.
+ * them. It takes some milliseconds once these are in memory. A copy of the files elsewhere has the
+ * same identity, and so has a synthetic model of the same configuration and seed; a change that
+ * leaves the blocks alone is not seen.
  */
 GPTOSS_API gptoss_status gptoss_model_identity(const gptoss_model *model, char digest[65],
                                                gptoss_error *error);
