@@ -85,6 +85,11 @@ refused 1 "^gptoss: kept holds $((count + 11)) tokens: expected at most the cont
 sed 's/"command": "generate"/"command": "another!"/' kept >sealed
 run "${generate[@]}" -p a --session sealed
 refused 1 '^gptoss: sealed is damaged or cut short: '
+digest=$(head -c -32 sealed | sha256sum | grep -oE '^[0-9a-f]{64}' | sed 's/../\\x&/g')
+# shellcheck disable=SC2059
+{ head -c -32 sealed; printf "$digest"; } >foreign
+run "${generate[@]}" -p a --session foreign
+refused 1 '^gptoss: foreign is not a session of gptoss generate; it is left as it is$'
 head -c 10000 before >short
 run "${generate[@]}" -p a --session short
 refused 1 '^gptoss: short is damaged or cut short: it does not end with the SHA-256 of its contents$'
