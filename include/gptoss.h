@@ -209,6 +209,16 @@ GPTOSS_API gptoss_status gptoss_model_file_sha256(const gptoss_model *model, siz
                                                   char digest[65], gptoss_error *error);
 
 /*
+ * What tells this model from others, as 64 hexadecimal digits and a terminating zero: SHA-256 of
+ * the architecture, of the names, types and shapes of all tensors and of some blocks of each of
+ * them. It takes some milliseconds once these are in memory. A copy of the files elsewhere has the
+ * same identity, and so has a synthetic model of the same configuration and seed; a change that
+ * leaves the blocks alone is not seen.
+ */
+GPTOSS_API gptoss_status gptoss_model_identity(const gptoss_model *model, char digest[65],
+                                               gptoss_error *error);
+
+/*
  * Reads every weight and looks for NaN, infinity and MXFP4 scales that stand for either (255).
  * Returns GPTOSS_NUMERIC and names the first bad element when there is one.
  */
@@ -543,6 +553,36 @@ GPTOSS_API gptoss_status gptoss_parser_end(gptoss_parser *parser, gptoss_error *
  * parser. Each has one content, a text. */
 GPTOSS_API const gptoss_message *gptoss_parser_messages(const gptoss_parser *parser, size_t *count);
 
+/* ---- prompts in files ------------------------------------------------------------------------ */
+
+/* One line of such a file. */
+typedef struct gptoss_prompt {
+    gptoss_text text;    /* "prompt"; none when there are ids */
+    const uint32_t *ids; /* "ids", [id_count] */
+    size_t id_count;
+    gptoss_text id; /* "id": what the caller calls it, as JSON; none when it has no name */
+    bool has_max_tokens;
+    uint32_t max_tokens; /* "n" */
+    bool has_seed;
+    uint64_t seed; /* "seed" */
+    size_t line;   /* counted from 1 */
+} gptoss_prompt;
+
+typedef struct gptoss_prompt_list gptoss_prompt_list;
+
+/*
+ * Reads prompts, one JSON object a line: {"prompt": "text"} or {"ids": [1, 2]}, and with them, as
+ * wanted, "n", "seed" and "id", a string or a number. Lines of white space are skipped. A line with
+ * anything else is refused with its number (GPTOSS_FORMAT), and so is a file without a prompt.
+ * `what` names the file in errors.
+ */
+GPTOSS_API gptoss_status gptoss_prompts_read(const char *lines, size_t length, const char *what,
+                                             gptoss_prompt_list **out, gptoss_error *error);
+GPTOSS_API void gptoss_prompts_close(gptoss_prompt_list *list);
+
+/* The prompts in the order of their lines, which live as long as the list. */
+GPTOSS_API const gptoss_prompt *gptoss_prompts(const gptoss_prompt_list *list, size_t *count);
+
 /* ---- execution ------------------------------------------------------------------------------- */
 
 typedef struct gptoss_sequence gptoss_sequence;
@@ -641,17 +681,40 @@ GPTOSS_API uint32_t gptoss_sequence_length(const gptoss_sequence *sequence);
 GPTOSS_API uint32_t gptoss_sequence_context(const gptoss_sequence *sequence);
 GPTOSS_API gptoss_cache_format gptoss_sequence_cache(const gptoss_sequence *sequence);
 
-/* Forgets every token and gives their memory back. */
+/* The tokens that the sequence holds, [gptoss_sequence_length]; valid until it changes. */
+GPTOSS_API const uint32_t *gptoss_sequence_tokens(const gptoss_sequence *sequence);
+
+/* Forgets every token and mark and gives their memory back. */
 GPTOSS_API void gptoss_sequence_clear(gptoss_sequence *sequence);
+
+#define GPTOSS_MAX_MARKS 16
+
+/*
+ * Marks the present length: keeps what the sliding layers hold, so that the sequence can come back
+ * here after their rings have moved on. The last GPTOSS_MAX_MARKS marks are kept; going back
+ * forgets those that lie further on. Marking a length again changes nothing. A mark takes the
+ * memory of a window in every sliding layer; on failure (GPTOSS_MEMORY) nothing has changed.
+ */
+GPTOSS_API gptoss_status gptoss_sequence_mark(gptoss_sequence *sequence, gptoss_error *error);
 
 /*
  * Forgets the tokens from position `length` on, so that the timeline can go on differently there.
- * Sliding layers keep the last window and chunk of positions only: going back by up to `chunk`
- * positions from the furthest that was ever fed is always possible, and so is going back to 0;
- * further back may be refused (GPTOSS_LIMIT), and then nothing has changed.
+ * Going back is always possible to a mark, to 0, and by up to `chunk` positions from the furthest
+ * that was fed since the start or since the mark that was last gone back to, but not before that
+ * mark. Elsewhere it may be refused (GPTOSS_LIMIT), since the sliding layers keep the last window
+ * and chunk of positions only, and then nothing has changed.
  */
 GPTOSS_API gptoss_status gptoss_sequence_rewind(gptoss_sequence *sequence, uint32_t length,
                                                 gptoss_error *error);
+
+/*
+ * Goes back as little as possible, so that what the sequence holds is a beginning of `tokens` and
+ * at least one of them is left to feed. Returns the new length: the caller feeds
+ * tokens[length .. count). It never fails: at worst the sequence starts again at 0, as it does
+ * when `count` is 0.
+ */
+GPTOSS_API uint32_t gptoss_sequence_resume(gptoss_sequence *sequence, const uint32_t *tokens,
+                                           size_t count);
 
 /* One token at one place of one sequence. */
 typedef struct gptoss_row {
@@ -817,6 +880,31 @@ typedef void (*gptoss_tap_fn)(void *user, const gptoss_tap_view *view);
 
 /* Shows every stage of the following forward passes to `tap`; NULL ends it. */
 GPTOSS_API void gptoss_executor_tap(gptoss_executor *executor, gptoss_tap_fn tap, void *user);
+
+/* ---- sessions: sequences in files ------------------------------------------------------------ */
+
+/*
+ * Writes what the sequence holds, its marks and `note_length` bytes that are the caller's own to
+ * `path`. The file appears under its name when it is complete and on the disk; until then, and when
+ * anything fails, a file that had the name stays as it was. Only its owner may read it. It takes
+ * about as many bytes as the keys and values of the tokens.
+ */
+GPTOSS_API gptoss_status gptoss_sequence_save(const gptoss_sequence *sequence, const char *note,
+                                              size_t note_length, const char *path,
+                                              gptoss_error *error);
+
+/*
+ * Reads such a file into a new sequence, which goes on with the same bits. Context and chunk are
+ * those of `options` and need not be those of the sequence that was saved; its cache must be kept
+ * as the file's is (GPTOSS_USAGE), and is when `options` is NULL. Refused are files that are no
+ * sessions, damaged in any byte or cut short, or of a model with another identity (GPTOSS_FORMAT),
+ * of a later version (GPTOSS_UNSUPPORTED), and with more tokens than the context has room for
+ * (GPTOSS_LIMIT). *note is a copy of the note with a zero behind it, the caller's to free.
+ */
+GPTOSS_API gptoss_status gptoss_sequence_load(const gptoss_model *model, const char *path,
+                                              const gptoss_sequence_options *options,
+                                              gptoss_sequence **out, char **note,
+                                              size_t *note_length, gptoss_error *error);
 
 /* ---- sampling and generation ----------------------------------------------------------------- */
 

@@ -6,14 +6,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
-gptoss_status output_file_create(output_file *file, const char *path, gptoss_error *error)
+gptoss_status output_file_create(output_file *file, const char *path, unsigned permissions,
+                                 gptoss_error *error)
 {
+    uint32_t random = (uint32_t)getpid();
+    getrandom(&random, sizeof random, GRND_NONBLOCK); /* early after boot there is but the id */
     *file = (output_file){.path = path, .error = error};
-    if (asprintf(&file->temporary, "%s.%ld.part", path, (long)getpid()) < 0)
+    if (asprintf(&file->temporary, "%s.%08" PRIx32 ".part", path, random) < 0)
         return fail_memory(error, "a file name", strlen(path));
-    file->descriptor = open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    file->descriptor = open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, permissions);
     if (file->descriptor >= 0)
         return GPTOSS_OK;
     gptoss_status status =
@@ -59,6 +63,21 @@ static void synchronise(output_file *file)
             fail(file->error, GPTOSS_IO, "%s: cannot write: %s", file->temporary, strerror(errno));
 }
 
+/* A name is in its directory, which may not be one that can be opened; then this is all there is to
+ * be done. */
+static void synchronise_directory(output_file *file)
+{
+    const char *slash = strrchr(file->path, '/');
+    file->temporary[slash == NULL ? 0 : slash - file->path + 1] = '\0'; /* it has its name now */
+    int directory = open(slash == NULL ? "." : file->temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0)
+        return;
+    if (fsync(directory) != 0 && errno != EINVAL)
+        file->status = fail(file->error, GPTOSS_IO, "%s: cannot write its directory: %s",
+                            file->path, strerror(errno));
+    close(directory);
+}
+
 gptoss_status output_file_finish(output_file *file, gptoss_status keep)
 {
     if (keep == GPTOSS_OK && file->status == GPTOSS_OK)
@@ -73,6 +92,8 @@ gptoss_status output_file_finish(output_file *file, gptoss_status keep)
                             file->path, strerror(errno));
     if (file->status != GPTOSS_OK)
         unlink(file->temporary);
+    else
+        synchronise_directory(file);
     free(file->temporary);
     return file->status;
 }

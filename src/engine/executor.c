@@ -231,18 +231,19 @@ gptoss_status gptoss_executor_forward(gptoss_executor *executor, const gptoss_ro
         wanted = wanted || row->want_logits;
     }
     for (size_t i = 0; i < checked; i++) {
-        kv_cache *cache = &rows[i].sequence->cache;
         rows[i].sequence->pending = 0;
-        if (status == GPTOSS_OK && cache->written <= rows[i].position)
-            cache->written = rows[i].position + 1;
+        if (status == GPTOSS_OK)
+            kv_cache_expect(&rows[i].sequence->cache, rows[i].position + 1);
     }
     if (status == GPTOSS_OK && count > 0)
         status = forward(executor->model, &executor->space, &executor->options, executor->rows,
                          count, error);
     if (status != GPTOSS_OK)
         return status;
-    for (size_t i = 0; i < count; i++)
-        rows[i].sequence->cache.length++;
+    for (size_t i = 0; i < count; i++) {
+        gptoss_sequence *sequence = rows[i].sequence;
+        sequence->tokens[sequence->cache.length++] = rows[i].token;
+    }
     if (logits != NULL)
         *logits = wanted ? executor->space.logits : NULL;
     return GPTOSS_OK;

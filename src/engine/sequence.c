@@ -1,11 +1,26 @@
 #include "engine/sequence.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
 
 const char *gptoss_cache_format_name(gptoss_cache_format format)
 {
     static const char *const names[] = {"f32", "bf16"};
     return names[format];
+}
+
+static size_t token_bytes(const gptoss_sequence *sequence)
+{
+    return (size_t)sequence->cache.context * sizeof *sequence->tokens;
+}
+
+/* Forgets the marks beyond `length`. */
+static void forget_marks(gptoss_sequence *sequence, uint32_t length)
+{
+    while (sequence->mark_count > 0 && sequence->marks[sequence->mark_count - 1].length > length)
+        kv_mark_free(&sequence->marks[--sequence->mark_count]);
 }
 
 gptoss_status gptoss_sequence_open(const gptoss_model *model,
@@ -26,8 +41,12 @@ gptoss_status gptoss_sequence_open(const gptoss_model *model,
         return fail_memory(error, "a sequence", sizeof *sequence);
     sequence->model = model;
     gptoss_status status = kv_cache_init(&sequence->cache, config, wanted, error);
+    void *tokens = NULL;
+    if (status == GPTOSS_OK)
+        status = memory_reserve(token_bytes(sequence), "a sequence's tokens", &tokens, error);
+    sequence->tokens = tokens;
     if (status != GPTOSS_OK) {
-        free(sequence);
+        gptoss_sequence_close(sequence);
         return status;
     }
     *out = sequence;
@@ -38,6 +57,8 @@ void gptoss_sequence_close(gptoss_sequence *sequence)
 {
     if (sequence == NULL)
         return;
+    forget_marks(sequence, 0);
+    memory_release(sequence->tokens, token_bytes(sequence));
     kv_cache_free(&sequence->cache);
     free(sequence);
 }
@@ -57,23 +78,81 @@ gptoss_cache_format gptoss_sequence_cache(const gptoss_sequence *sequence)
     return sequence->cache.format;
 }
 
+const uint32_t *gptoss_sequence_tokens(const gptoss_sequence *sequence)
+{
+    return sequence->tokens;
+}
+
 void gptoss_sequence_clear(gptoss_sequence *sequence)
 {
+    forget_marks(sequence, 0);
+    memory_discard(sequence->tokens, token_bytes(sequence));
     kv_cache_clear(&sequence->cache);
+}
+
+/* ---- going back ------------------------------------------------------------------------------ */
+
+gptoss_status gptoss_sequence_mark(gptoss_sequence *sequence, gptoss_error *error)
+{
+    uint32_t count = sequence->mark_count;
+    uint32_t length = sequence->cache.length;
+    if (length == 0 || (count > 0 && sequence->marks[count - 1].length == length))
+        return GPTOSS_OK;
+    bool full = count == GPTOSS_MAX_MARKS; /* then the first one's memory serves the new one */
+    kv_mark mark = full ? sequence->marks[0] : (kv_mark){0};
+    gptoss_status status =
+        kv_mark_take(&mark, &sequence->cache, gptoss_model_config(sequence->model), error);
+    if (status != GPTOSS_OK)
+        return status;
+    if (full)
+        memmove(sequence->marks, sequence->marks + 1, (--count) * sizeof *sequence->marks);
+    sequence->marks[count] = mark;
+    sequence->mark_count = count + 1;
+    return GPTOSS_OK;
+}
+
+/* The last mark at `length` or before; NULL when there is none. */
+static const kv_mark *mark_before(const gptoss_sequence *sequence, uint32_t length)
+{
+    uint32_t i = sequence->mark_count;
+    while (i > 0 && sequence->marks[i - 1].length > length)
+        i--;
+    return i == 0 ? NULL : &sequence->marks[i - 1];
 }
 
 gptoss_status gptoss_sequence_rewind(gptoss_sequence *sequence, uint32_t length,
                                      gptoss_error *error)
 {
     kv_cache *cache = &sequence->cache;
+    const gptoss_config *config = gptoss_model_config(sequence->model);
+    const kv_mark *mark = mark_before(sequence, length);
     if (length > cache->length)
         return fail(error, GPTOSS_USAGE, "cannot go back to position %u of a sequence of %u tokens",
                     length, cache->length);
-    if (!kv_cache_holds(cache, gptoss_model_config(sequence->model), length))
+    if (kv_cache_holds(cache, config, length))
+        kv_cache_truncate(cache, length);
+    else if (mark != NULL && mark->length == length)
+        kv_mark_restore(mark, cache, config);
+    else
         return fail(error, GPTOSS_LIMIT,
-                    "cannot go back to position %u: tokens were fed up to %u, and the sliding "
-                    "layers keep no more than the last window and chunk of %u",
-                    length, cache->written, cache->chunk);
-    cache->length = length;
+                    "cannot go back to position %u, which is not marked: of the %u tokens the "
+                    "sliding layers hold those from position %u on only",
+                    length, cache->length, cache->oldest);
+    forget_marks(sequence, length);
     return GPTOSS_OK;
+}
+
+uint32_t gptoss_sequence_resume(gptoss_sequence *sequence, const uint32_t *tokens, size_t count)
+{
+    const kv_cache *cache = &sequence->cache;
+    uint32_t length = 0;
+    while (length < cache->length && length + 1 < count &&
+           sequence->tokens[length] == tokens[length])
+        length++;
+    if (!kv_cache_holds(cache, gptoss_model_config(sequence->model), length)) {
+        const kv_mark *mark = mark_before(sequence, length);
+        length = mark == NULL ? 0 : mark->length;
+    }
+    gptoss_sequence_rewind(sequence, length, NULL);
+    return length;
 }

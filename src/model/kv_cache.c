@@ -76,6 +76,7 @@ gptoss_status kv_cache_init(kv_cache *out, const gptoss_config *config,
         uint64_t slots = layer_slots(config, layer, options);
         uint8_t *values = next + key_bytes(config, options, slots);
         out->views[layer] = (kv_view){next, values, slots, format_of(options)};
+        out->ring = config->sliding[layer] ? (uint32_t)slots : out->ring;
         next = values + value_bytes(config, options, slots);
     }
     return GPTOSS_OK;
@@ -93,20 +94,30 @@ void kv_cache_clear(kv_cache *cache)
 {
     memory_discard(cache->memory, cache->bytes);
     cache->length = 0;
-    cache->written = 0;
+    cache->oldest = 0;
+}
+
+uint32_t kv_cache_window(const gptoss_config *config, uint32_t length)
+{
+    return length >= config->window ? length + 1 - config->window : 0;
 }
 
 bool kv_cache_holds(const kv_cache *cache, const gptoss_config *config, uint32_t length)
 {
-    for (uint32_t layer = 0; layer < config->layers && length > 0; layer++) {
-        uint64_t slots = cache->views[layer].slots;
-        uint64_t oldest = cache->written > slots ? cache->written - slots : 0;
-        uint64_t window = config->sliding[layer] ? config->window : cache->context;
-        uint64_t needed = length + 1U > window ? length + 1U - window : 0;
-        if (needed < oldest)
-            return false;
-    }
-    return true;
+    return length == 0 || kv_cache_window(config, length) >= cache->oldest;
+}
+
+void kv_cache_truncate(kv_cache *cache, uint32_t length)
+{
+    cache->length = length;
+    if (length == 0)
+        cache->oldest = 0;
+}
+
+void kv_cache_expect(kv_cache *cache, uint32_t end)
+{
+    if (cache->ring > 0 && end > cache->ring && end - cache->ring > cache->oldest)
+        cache->oldest = end - cache->ring;
 }
 
 size_t kv_cache_position_bytes(const gptoss_config *config, gptoss_cache_format format)

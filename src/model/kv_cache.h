@@ -15,7 +15,8 @@ typedef struct kv_cache {
     uint32_t context; /* most positions */
     uint32_t chunk;   /* most rows stored before the oldest is needed no more */
     uint32_t length;  /* positions that hold a token */
-    uint32_t written; /* one more than the furthest position ever stored, kept or not */
+    uint32_t oldest;  /* rings hold the positions [oldest, length) */
+    uint32_t ring;    /* slots of every ring; 0 when no layer is sliding */
     uint32_t layers;
     gptoss_cache_format format;
     kv_view *views; /* [layers] */
@@ -40,8 +41,17 @@ void kv_cache_free(kv_cache *cache);
 /* Forgets all positions and gives their memory back. */
 void kv_cache_clear(kv_cache *cache);
 
+/* The first position that sliding layers look at from position `length`. */
+uint32_t kv_cache_window(const gptoss_config *config, uint32_t length);
+
 /* Whether the positions before `length` that the next ones will look at are still in all rings. */
 bool kv_cache_holds(const kv_cache *cache, const gptoss_config *config, uint32_t length);
+
+/* Forgets the positions from `length` on, which the rings hold. */
+void kv_cache_truncate(kv_cache *cache, uint32_t length);
+
+/* Positions up to `end` are about to be stored: the rings lose those whose slots they take. */
+void kv_cache_expect(kv_cache *cache, uint32_t end);
 
 /* Bytes of the keys and values of one position in one layer, without padding. */
 size_t kv_cache_position_bytes(const gptoss_config *config, gptoss_cache_format format);

@@ -19,10 +19,14 @@ struct gptoss_model {
     bool only_q8;            /* nobody is going to read what they stand for */
     rope rope;
     model_sketch *sketch; /* of the unembedding; NULL until it is prepared */
+    char identity[65];    /* of a model in memory, which packing takes apart; else empty */
 };
 
 /* Binds the weights of model->files, whose configuration is known. `where` names it in errors. */
 gptoss_status model_bind(gptoss_model *model, const char *where, gptoss_error *error);
+
+/* What gptoss_model_identity gives, found from the tensors. */
+gptoss_status model_identify(const gptoss_model *model, char out[65], gptoss_error *error);
 
 /* A walk over the tensors that are weights of the model, role by role. Start from zero. */
 typedef struct weight_walk {

@@ -151,6 +151,8 @@ static gptoss_status fill_model(gptoss_model *model, uint64_t seed, bool with_wi
                                       error);
     if (status == GPTOSS_OK)
         status = model_bind(model, "synthetic", error);
+    if (status == GPTOSS_OK)
+        status = model_identify(model, model->identity, error);
     synthetic_free(&list);
     return status;
 }

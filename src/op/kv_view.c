@@ -59,6 +59,12 @@ static inline size_t value_index(const kv_view *view, size_t head_dim, size_t he
     return (head * view->slots + position % view->slots) * KERNEL_ATTEND_WIDTH(head_dim);
 }
 
+/* Index of number `d` of a value, whose first has the index `first`. */
+static inline size_t within_value(number_format format, size_t first, size_t d)
+{
+    return first + d / UNIT * UNIT + in_unit(format, d % UNIT);
+}
+
 void kv_put_key(const kv_view *view, size_t head_dim, size_t head, size_t position,
                 const float *key)
 {
@@ -72,8 +78,7 @@ void kv_put_value(const kv_view *view, size_t head_dim, size_t head, size_t posi
 {
     size_t first = value_index(view, head_dim, head, position);
     for (size_t d = 0; d < head_dim; d++)
-        put(view->format, view->values, first + d / UNIT * UNIT + in_unit(view->format, d % UNIT),
-            value[d]);
+        put(view->format, view->values, within_value(view->format, first, d), value[d]);
 }
 
 void kv_get_key(const kv_view *view, size_t head_dim, size_t head, size_t position, float *key)
@@ -87,6 +92,41 @@ void kv_get_value(const kv_view *view, size_t head_dim, size_t head, size_t posi
 {
     size_t first = value_index(view, head_dim, head, position);
     for (size_t d = 0; d < head_dim; d++)
-        value[d] = get(view->format, view->values,
-                       first + d / UNIT * UNIT + in_unit(view->format, d % UNIT));
+        value[d] = get(view->format, view->values, within_value(view->format, first, d));
+}
+
+/* One number as it is stored. */
+static inline void copy(number_format format, uint8_t *to, size_t to_index, const uint8_t *from,
+                        size_t from_index)
+{
+    size_t size = format == NUMBER_BF16 ? sizeof(uint16_t) : sizeof(float);
+    memcpy(to + to_index * size, from + from_index * size, size);
+}
+
+void kv_take(const kv_view *view, size_t kv_heads, size_t head_dim, size_t position, uint8_t *keys,
+             uint8_t *values)
+{
+    for (size_t head = 0; head < kv_heads; head++) {
+        size_t key = key_index(view, head_dim, head, position);
+        size_t value = value_index(view, head_dim, head, position);
+        for (size_t d = 0; d < head_dim && keys != NULL; d++)
+            copy(view->format, keys, head * head_dim + d, view->keys, key + d * UNIT);
+        for (size_t d = 0; d < head_dim && values != NULL; d++)
+            copy(view->format, values, head * head_dim + d, view->values,
+                 within_value(view->format, value, d));
+    }
+}
+
+void kv_return(const kv_view *view, size_t kv_heads, size_t head_dim, size_t position,
+               const uint8_t *keys, const uint8_t *values)
+{
+    for (size_t head = 0; head < kv_heads; head++) {
+        size_t key = key_index(view, head_dim, head, position);
+        size_t value = value_index(view, head_dim, head, position);
+        for (size_t d = 0; d < head_dim; d++) {
+            size_t i = head * head_dim + d;
+            copy(view->format, view->keys, key + d * UNIT, keys, i);
+            copy(view->format, view->values, within_value(view->format, value, d), values, i);
+        }
+    }
 }

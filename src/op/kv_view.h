@@ -31,4 +31,12 @@ void kv_put_value(const kv_view *view, size_t head_dim, size_t head, size_t posi
 void kv_get_key(const kv_view *view, size_t head_dim, size_t head, size_t position, float *key);
 void kv_get_value(const kv_view *view, size_t head_dim, size_t head, size_t position, float *value);
 
+/* Keys and values of all heads at a position as they are stored, each in the order
+ * [kv_heads, head_dim] in the view's format: out of their places, unless `keys` or `values` is
+ * NULL, and back. */
+void kv_take(const kv_view *view, size_t kv_heads, size_t head_dim, size_t position, uint8_t *keys,
+             uint8_t *values);
+void kv_return(const kv_view *view, size_t kv_heads, size_t head_dim, size_t position,
+               const uint8_t *keys, const uint8_t *values);
+
 #endif

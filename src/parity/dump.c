@@ -183,13 +183,13 @@ static gptoss_status run(dump *d)
 static gptoss_status write_beginning(dump *d, const gptoss_dump_options *options)
 {
     const dump_layout *l = &d->layout;
-    text_buffer header;
+    safetensors_header header;
     gptoss_status status = dump_header_make(l, d->executor, options, &header, d->error);
     if (status == GPTOSS_OK) {
-        d->data = header.length;
+        d->data = header.text.length;
         d->remaining = l->bytes - l->tokens * sizeof *d->tokens;
         output_file_reserve(&d->file, d->data + l->bytes);
-        output_file_write(&d->file, header.bytes, header.length, 0);
+        output_file_write(&d->file, header.text.bytes, header.text.length, 0);
         output_file_write(&d->file, d->tokens, l->tokens * sizeof *d->tokens, d->data);
     }
     if (status == GPTOSS_OK && l->positions != NULL) {
@@ -197,7 +197,7 @@ static gptoss_status write_beginning(dump *d, const gptoss_dump_options *options
         output_file_write(&d->file, l->positions, bytes, d->data + l->positions_begin);
         d->remaining -= bytes;
     }
-    text_free(&header);
+    safetensors_free_header(&header);
     return status == GPTOSS_OK ? d->file.status : status;
 }
 
@@ -226,7 +226,7 @@ gptoss_status gptoss_dump(gptoss_executor *executor, const uint32_t *tokens, siz
     d.needed = dump_layout_needed(&d.layout);
     status = make_parcel(&d);
     if (status == GPTOSS_OK)
-        status = output_file_create(&d.file, path, error);
+        status = output_file_create(&d.file, path, 0666, error);
     if (status == GPTOSS_OK) {
         status = write_beginning(&d, options);
         if (status == GPTOSS_OK)

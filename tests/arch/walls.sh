@@ -15,7 +15,7 @@ declare -A may_include=(
     [op]="kernel base"
     [model]="op kernel checkpoint base"
     [parity]="checkpoint base"
-    [engine]="model op text base"
+    [engine]="model op checkpoint text base"
 )
 
 # One file per dependency, so that replacing it is a one-file diff: pattern and home.

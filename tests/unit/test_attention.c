@@ -283,10 +283,54 @@ static void check_view(number_format format)
     free(x);
 }
 
+/* What is taken out of a cache is in order, and returned to another, there as it was. */
+static void check_taken(number_format format)
+{
+    enum { ODD = 37, SLOTS = 64, OTHER_SLOTS = 128 };
+    size_t size = number_bytes(format, (size_t)KV * ODD);
+    kv_view from = {malloc(kv_key_bytes(format, KV * SLOTS, ODD)),
+                    malloc(kv_value_bytes(format, KV * SLOTS, ODD)), SLOTS, format};
+    kv_view to = {malloc(kv_key_bytes(format, KV * OTHER_SLOTS, ODD)),
+                  malloc(kv_value_bytes(format, KV * OTHER_SLOTS, ODD)), OTHER_SLOTS, format};
+    float *x = numbers((size_t)2 * KV * ODD);
+    uint8_t *keys = malloc(size);
+    uint8_t *values = malloc(size);
+    for (size_t position = 90; position < 90 + SLOTS; position++) {
+        float before[2 * ODD], after[2 * ODD], first;
+        x[0] = (float)position;
+        for (size_t head = 0; head < KV; head++) {
+            kv_put_key(&from, ODD, head, position, x + 2 * head * ODD);
+            kv_put_value(&from, ODD, head, position, x + (2 * head + 1) * ODD);
+        }
+        kv_take(&from, KV, ODD, position, keys, NULL);
+        kv_take(&from, KV, ODD, position, NULL, values);
+        kv_return(&to, KV, ODD, position, keys, values);
+        for (size_t head = 0; head < KV; head++) {
+            kv_get_key(&from, ODD, head, position, before);
+            kv_get_value(&from, ODD, head, position, before + ODD);
+            kv_get_key(&to, ODD, head, position, after);
+            kv_get_value(&to, ODD, head, position, after + ODD);
+            CHECK(memcmp(before, after, sizeof before) == 0, "head %zu of position %zu", head,
+                  position);
+        }
+        if (format == NUMBER_F32) {
+            memcpy(&first, keys + sizeof(float) * ((KV - 1) * ODD + 1), sizeof first);
+            CHECK(first == x[2 * (KV - 1) * ODD + 1], "the last head's second number");
+        }
+    }
+    free(values);
+    free(keys);
+    free(x);
+    close_view(&to);
+    close_view(&from);
+}
+
 int main(void)
 {
     check_view(NUMBER_F32);
     check_view(NUMBER_BF16);
+    check_taken(NUMBER_F32);
+    check_taken(NUMBER_BF16);
     check_shapes(NUMBER_F32, SIZE_MAX);
     check_shapes(NUMBER_BF16, 128);
     check_shapes(NUMBER_F32, 1);

@@ -177,6 +177,65 @@ static gptoss_status use_dump_pair(gptoss_error *error)
     return status;
 }
 
+/* ---- sessions -------------------------------------------------------------------------------- */
+
+/* A sequence whose rings have moved on from a mark. */
+static struct {
+    gptoss_model *model;
+    gptoss_sequence *sequence;
+} saved;
+
+static void open_saved(void)
+{
+    uint32_t tokens[100] = {1, 2, 3};
+    gptoss_executor *executor = NULL;
+    const gptoss_sequence_options options = {.context = 128, .chunk = 16};
+    const gptoss_executor_options one = {.threads = 1, .chunk = 16};
+    CHECK(gptoss_model_open(MODEL, &saved.model, NULL) == GPTOSS_OK, "model");
+    CHECK(gptoss_executor_open(saved.model, &one, &executor, NULL) == GPTOSS_OK &&
+              gptoss_sequence_open(saved.model, &options, &saved.sequence, NULL) == GPTOSS_OK,
+          "executor and sequence");
+    CHECK(gptoss_executor_feed(executor, saved.sequence, tokens, 20, NULL, NULL, NULL, NULL) ==
+                  GPTOSS_OK &&
+              gptoss_sequence_mark(saved.sequence, NULL) == GPTOSS_OK &&
+              gptoss_executor_feed(executor, saved.sequence, tokens, 100, NULL, NULL, NULL, NULL) ==
+                  GPTOSS_OK &&
+              gptoss_sequence_save(saved.sequence, "note", 4, scratch_path("saved"), NULL) ==
+                  GPTOSS_OK,
+          "a session");
+    gptoss_executor_close(executor);
+}
+
+static void close_saved(void)
+{
+    gptoss_sequence_close(saved.sequence);
+    gptoss_model_close(saved.model);
+}
+
+static gptoss_status use_saving(gptoss_error *error)
+{
+    const char *path = scratch_path("session");
+    gptoss_status status = gptoss_sequence_save(saved.sequence, "note", 4, path, error);
+    CHECK(access(path, F_OK) == (status == GPTOSS_OK ? 0 : -1), "status %d", status);
+    remove(path);
+    return status;
+}
+
+static gptoss_status use_loading(gptoss_error *error)
+{
+    gptoss_sequence *sequence = NULL;
+    char *note = NULL;
+    size_t length = 0;
+    gptoss_status status = gptoss_sequence_load(saved.model, scratch_path("saved"), NULL, &sequence,
+                                                &note, &length, error);
+    CHECK(status == GPTOSS_OK ? sequence != NULL && length == 4
+                              : sequence == NULL && note == NULL && length == 0,
+          "status %d", status);
+    gptoss_sequence_close(sequence);
+    free(note);
+    return status;
+}
+
 /* ---- conversations --------------------------------------------------------------------------- */
 
 static struct {
@@ -240,6 +299,16 @@ static gptoss_status use_parser(gptoss_error *error)
     return status;
 }
 
+static gptoss_status use_prompts(gptoss_error *error)
+{
+    static const char lines[] = "{\"prompt\": \"a\\tb\", \"id\": \"x\"}\n\n{\"ids\": [1, 2]}\n";
+    gptoss_prompt_list *list = NULL;
+    gptoss_status status = gptoss_prompts_read(lines, sizeof lines - 1, "it", &list, error);
+    CHECK((status == GPTOSS_OK) == (list != NULL), "status %d", status);
+    gptoss_prompts_close(list);
+    return status;
+}
+
 static const struct {
     const char *name;
     gptoss_status (*use)(gptoss_error *error);
@@ -256,8 +325,11 @@ static const struct {
     {"a compressed dump to compare with", use_packed_dump},
     {"a replay of a dump", use_replay},
     {"a comparison of dumps", use_dump_pair},
+    {"a session that is saved", use_saving},
+    {"a session that is loaded", use_loading},
     {"a conversation and its tokens", use_conversation},
     {"tokens and their messages", use_parser},
+    {"a list of prompts", use_prompts},
 };
 
 /* Runs with the allocation number `n` failing; returns whether there were so many. */
@@ -284,6 +356,7 @@ int main(void)
     scratch_begin();
     size_t count = sizeof subjects / sizeof *subjects;
     open_compared();
+    open_saved();
     open_talked();
     for (size_t i = 0; i < count; i++) {
         subjects[i].use(NULL); /* what is allocated once and kept is allocated now */
@@ -299,5 +372,6 @@ int main(void)
     }
     close_compared();
     close_talked();
+    close_saved();
     return test_result();
 }

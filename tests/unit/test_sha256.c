@@ -31,6 +31,30 @@ static void check_digest(const void *data, size_t size, const char *expected)
     CHECK(strcmp(digest, expected) == 0, "%s", digest);
 }
 
+/* In uneven pieces as in one, and ended early. */
+static void check_pieces(const char *data, size_t size)
+{
+    sha256 digest = {0};
+    uint8_t bytes[SHA256_BYTES];
+    char whole[65];
+    char pieces[65];
+    CHECK(sha256_hex(data, size, "W", NULL, NULL, whole, NULL) == GPTOSS_OK, "whole");
+    CHECK(sha256_begin(&digest, NULL) == GPTOSS_OK, "begun");
+    for (size_t done = 0, piece = 0; done < size; done += piece) {
+        piece = done / 3 % 1000 < size - done ? done / 3 % 1000 : size - done;
+        piece += piece == 0;
+        sha256_add(&digest, data + done, piece);
+    }
+    CHECK(sha256_end(&digest, bytes, NULL) == GPTOSS_OK, "ended");
+    sha256_text(bytes, pieces);
+    CHECK(strcmp(whole, pieces) == 0, "%s", pieces);
+    CHECK(sha256_begin(&digest, NULL) == GPTOSS_OK, "begun again");
+    sha256_add(&digest, data, size);
+    sha256_free(&digest);
+    CHECK(digest.context == NULL, "freed");
+    sha256_free(&digest);
+}
+
 int main(void)
 {
     check_digest("", 0, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
@@ -45,6 +69,7 @@ int main(void)
         abort();
     memset(data, 'a', size);
     check_digest(data, 1000000, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+    check_pieces(data, 100000);
     char whole[65];
     char watched[65];
     gptoss_error error = {0};

@@ -38,6 +38,7 @@ typedef enum flag_id {
     FLAG_LOGPROBS,
     FLAG_JSON,
     FLAG_NO_DISPLAY_PROMPT,
+    FLAG_SESSION,
     FLAG_DECODE,
     FLAG_NULL,
     FLAG_PRINT_IDS,
@@ -113,6 +114,7 @@ typedef struct options {
     const char *history;    /* "harmony", "turns" or "all" */
     const char *ending;     /* "completion", "none" or "training" */
     const char *role;       /* of the message to come; "none": the stream tells */
+    const char *session;    /* NULL: nothing is kept */
     const char *synthetic;  /* NULL: a checkpoint */
     const char *prompts;    /* lists, as those below */
     const char *generations;

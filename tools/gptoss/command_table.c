@@ -50,8 +50,16 @@ static const flag flag_table[] = {
      "What the model said, control tokens such as <|message|> spelled out; - reads it from "
      "standard "
      "input."},
-    {FLAG_FILE, ON(GENERATE) | ON(DUMP), "file", NULL, 'f', GROUP_INPUT, VALUE_PATH, AT(file), 0, 0,
-     "FILE", NULL, "A file with the text, taken byte by byte: a newline at its end is part of it."},
+    {FLAG_FILE, ON(GENERATE), "file", NULL, 'f', GROUP_INPUT, VALUE_PATH, AT(file), 0, 0, "FILE",
+     NULL,
+     "A file with the text, taken byte by byte: a newline at its end is part of it. One whose name "
+     "ends in .jsonl holds many prompts, see above."},
+    {FLAG_SESSION, ON(GENERATE), "session", NULL, 0, GROUP_INPUT, VALUE_PATH, AT(session), 0, 0,
+     "FILE", NULL,
+     "Keep what has been read and generated in this file. What the prompt has in common with it is "
+     "not read again the next time."},
+    {FLAG_FILE, ON(DUMP), "file", NULL, 'f', GROUP_INPUT, VALUE_PATH, AT(file), 0, 0, "FILE", NULL,
+     "A file with the text, taken byte by byte: a newline at its end is part of it."},
     {FLAG_FILE, ON(TOKENIZE), "file", NULL, 'f', GROUP_INPUT, VALUE_PATH, AT(file), 0, 0, "FILE",
      NULL, "A file with the text, or with --decode the ids; - is standard input."},
     {FLAG_FILE, ON(PERPLEXITY), "file", NULL, 'f', GROUP_INPUT, VALUE_PATH, AT(file), 0, 0, "FILE",
@@ -271,7 +279,13 @@ const command command_table[COMMAND_COUNT] = {
      "\n"
      "With --json, one object is printed at the end: prompt_ids, ids, text, stop (token, text, "
      "length or interrupted), seed, timings, run, and logprobs when asked for. Without a "
-     "tokenizer, which only --ids allows, the generated ids are printed in place of text.",
+     "tokenizer, which only --ids allows, the generated ids are printed in place of text.\n"
+     "\n"
+     "-f PROMPTS.jsonl continues many prompts, one a line: {\"prompt\": TEXT} or {\"ids\": "
+     "[1, 2]}, and with them, as wanted, \"n\" and \"seed\" in place of the flags and \"id\", a "
+     "string or a number. One object a line is printed in the same order, as with --json, with the "
+     "id. What a prompt has in common with the one before is not read again. A line that is not "
+     "understood is refused before anything runs.",
      false, run_generate},
     {COMMAND_PERPLEXITY, "perplexity", NULL, "-m PATH -f FILE [flags]",
      "measure how well a model predicts a text",

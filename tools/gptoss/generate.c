@@ -1,22 +1,14 @@
 /* gptoss generate: continues a text. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "console.h"
-#include "generate_record.h"
-#include "input.h"
-#include "runtime.h"
-
-/* What on_token and the caller share. */
-typedef struct generation {
-    const options *given;
-    runtime *opened;
-    record *kept;
-    bool broken; /* standard output could not be written */
-} generation;
+#include "generate_many.h"
+#include "generate_run.h"
+#include "generate_session.h"
+#include "sampling.h"
 
 /* ---- before ---------------------------------------------------------------------------------- */
 
@@ -28,31 +20,6 @@ static int check_flags(const options *given)
                              "expected one prompt, -p TEXT, -f FILE or --ids IDS, found %s",
                              sources == 0 ? "none" : "more");
     return EXIT_GOOD;
-}
-
-/* A number that the next run is unlikely to draw, and that JSON readers keep exactly. */
-static uint64_t fresh_seed(void)
-{
-    uint32_t seed;
-    if (getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed)
-        seed = (uint32_t)(console_seconds() * 1e6);
-    return seed;
-}
-
-/* The flags over the model's own defaults. */
-static gptoss_sampling choose_sampling(const options *given, const gptoss_config *config)
-{
-    gptoss_sampling sampling = config->sampling;
-    if (given->given[FLAG_TEMP])
-        sampling.temperature = (float)given->temperature;
-    if (given->given[FLAG_TOP_K])
-        sampling.top_k = (uint32_t)given->top_k;
-    if (given->given[FLAG_TOP_P])
-        sampling.top_p = (float)given->top_p;
-    if (given->given[FLAG_MIN_P])
-        sampling.min_p = (float)given->min_p;
-    sampling.seed = given->given[FLAG_SEED] ? given->seed : fresh_seed();
-    return sampling;
 }
 
 /* Raw text is not what a model of this format was trained to answer. */
@@ -68,28 +35,6 @@ static void hint_at_chat(const gptoss_tokenizer *tokenizer, const options *given
 }
 
 /* ---- during ---------------------------------------------------------------------------------- */
-
-/* Without a tokenizer the ids are the only thing to show. */
-static bool show_id(const generation *state, uint32_t id)
-{
-    char text[16];
-    int length = snprintf(text, sizeof text, state->kept->count > 1 ? " %u" : "%u", id);
-    return console_stream(text, (size_t)length);
-}
-
-static bool on_token(void *user, const gptoss_generated *token)
-{
-    generation *state = user;
-    bool is_token = token->choice.id != UINT32_MAX;
-    record_add(state->kept, token);
-    if (!state->given->json) {
-        if (state->opened->tokenizer != NULL)
-            state->broken = !console_stream(token->text, token->text_length);
-        else if (is_token)
-            state->broken = !show_id(state, token->choice.id);
-    }
-    return !state->broken && !console_interrupted();
-}
 
 /* The prompt as the model sees it: ill-formed UTF-8 replaced, ids as their tokens' text. */
 static bool show_prompt(const gptoss_tokenizer *tokenizer, const input_ids *prompt)
@@ -110,29 +55,6 @@ static bool show_prompt(const gptoss_tokenizer *tokenizer, const input_ids *prom
     return good && console_stream("", 0);
 }
 
-static gptoss_status run_request(generation *state, const input_ids *prompt,
-                                 const gptoss_sampling *sampling, gptoss_result *result,
-                                 gptoss_error *error)
-{
-    const options *given = state->given;
-    gptoss_request request = {
-        .prompt = prompt->ids,
-        .prompt_count = prompt->count,
-        .max_tokens = given->predict < 0 ? UINT32_MAX : (uint32_t)given->predict,
-        .sampling = *sampling,
-        .ignore_stops = given->ignore_eos,
-        .stop_texts = given->stops,
-        .stop_text_count = given->stop_count,
-        .top_count = (size_t)given->logprobs,
-        .logprobs = given->given[FLAG_LOGPROBS],
-        .on_token = on_token,
-        .on_prompt = console_progress,
-        .user = state,
-    };
-    return gptoss_generate(state->opened->executor, state->opened->sequence,
-                           state->opened->tokenizer, &request, result, error);
-}
-
 /* ---- after ----------------------------------------------------------------------------------- */
 
 /* Ends the text's last line where what follows on standard error would be glued to it. */
@@ -147,44 +69,48 @@ static void end_text(const gptoss_tokenizer *tokenizer)
 }
 
 /* Prints the rest of what was asked for. */
-static void report(const generation *state, const input_ids *prompt,
-                   const gptoss_sampling *sampling, const gptoss_result *result)
+static void report(const generation *of)
 {
-    const options *given = state->given;
-    const gptoss_tokenizer *tokenizer = state->opened->tokenizer;
-    if (given->json) {
-        record_print_json(state->kept, state->opened->executor, tokenizer, prompt, sampling,
-                          result);
+    const gptoss_tokenizer *tokenizer = of->opened->tokenizer;
+    if (of->given->json) {
+        record_print_json(of, (gptoss_text){NULL, 0});
     } else {
         end_text(tokenizer);
-        if (given->given[FLAG_LOGPROBS])
-            record_print_logprobs(state->kept, tokenizer);
+        if (of->given->given[FLAG_LOGPROBS])
+            record_print_logprobs(&of->kept, tokenizer);
     }
-    record_print_summary(prompt->count, sampling, result);
+    record_print_summary(of);
 }
 
 static int generate(runtime *opened, const options *given, const input_ids *prompt)
 {
-    record kept = {.with_top = given->given[FLAG_LOGPROBS]};
-    generation state = {given, opened, &kept, false};
-    gptoss_sampling sampling = choose_sampling(given, gptoss_model_config(opened->model));
-    gptoss_result result = {.tokens = 0};
+    generation one = {.given = given,
+                      .opened = opened,
+                      .prompt = *prompt,
+                      .most = given->predict < 0 ? UINT32_MAX : (uint32_t)given->predict,
+                      .sampling = sampling_asked(given, gptoss_model_config(opened->model)),
+                      .mark = given->session != NULL ? prompt->count - 1 : 0,
+                      .streamed = !given->json,
+                      .kept = {.with_top = given->given[FLAG_LOGPROBS]}};
     gptoss_error error;
 
     console_catch_interrupt();
     if (!given->json && !given->no_display_prompt && opened->tokenizer != NULL)
-        state.broken = !show_prompt(opened->tokenizer, prompt);
+        one.broken = !show_prompt(opened->tokenizer, prompt);
     int status = EXIT_FAILED; /* console_close says why */
-    if (!state.broken) {
-        if (run_request(&state, prompt, &sampling, &result, &error) != GPTOSS_OK) {
+    if (!one.broken) {
+        if (generation_run(&one, &error) != GPTOSS_OK) {
             status = console_error(&error);
-        } else if (!state.broken) {
-            report(&state, prompt, &sampling, &result);
+        } else if (!one.broken) {
+            report(&one);
             status = console_interrupted() ? EXIT_INTERRUPTED : EXIT_GOOD;
         }
     }
-    record_free(&kept);
-    return status;
+    record_free(&one.kept);
+    if (status != EXIT_GOOD && status != EXIT_INTERRUPTED)
+        return status;
+    int saved = generate_session_save(opened, given);
+    return saved == EXIT_GOOD ? status : saved;
 }
 
 /* Escapes in the texts of --stop. Those of -p are the input's. */
@@ -207,6 +133,8 @@ int run_generate(const options *given)
     int status = check_flags(&adjusted);
     if (adjusted.escape)
         unescape_stops(&adjusted);
+    if (status == EXIT_GOOD && generate_is_many(&adjusted))
+        return generate_many(&adjusted);
     bool text_needed = adjusted.ids == NULL || adjusted.stop_count > 0;
     if (status == EXIT_GOOD)
         status = runtime_open_model(&opened, &adjusted);
@@ -217,7 +145,7 @@ int run_generate(const options *given)
                               NULL, &prompt);
     uint64_t wanted = adjusted.predict < 0 ? 0 : prompt.count + (uint64_t)adjusted.predict;
     if (status == EXIT_GOOD)
-        status = runtime_open_sequence(&opened, &adjusted, prompt.count, wanted);
+        status = generate_session_open(&opened, &adjusted, prompt.count, wanted);
     if (status == EXIT_GOOD)
         status = runtime_open_executor(&opened, &adjusted, GPTOSS_NUMERICS_F32);
     if (status == EXIT_GOOD) {

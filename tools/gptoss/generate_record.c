@@ -1,4 +1,4 @@
-#include "generate_record.h"
+#include "generate_run.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,7 +6,7 @@
 
 #include "console.h"
 #include "json_writer.h"
-#include "runtime.h"
+#include "sampling.h"
 
 /* ---- keeping --------------------------------------------------------------------------------- */
 
@@ -99,44 +99,47 @@ static double per_second(uint64_t count, double seconds)
     return seconds > 0.0 ? (double)count / seconds : 0.0;
 }
 
-static void print_timings_json(json_writer *json, size_t prompt_count, const gptoss_result *result)
+static size_t tokens_fed(const generation *of)
 {
+    return of->prompt.count - of->reused;
+}
+
+static void print_timings_json(json_writer *json, const generation *of)
+{
+    const gptoss_result *result = &of->result;
     json_put_object(json, "timings");
-    json_put_whole(json, "prompt_tokens", prompt_count);
+    json_put_whole(json, "prompt_tokens", of->prompt.count);
+    json_put_whole(json, "reused_tokens", of->reused);
     json_put_real(json, "prompt_seconds", result->prompt_seconds);
-    json_put_real(json, "prompt_per_second", per_second(prompt_count, result->prompt_seconds));
+    json_put_real(json, "prompt_per_second", per_second(tokens_fed(of), result->prompt_seconds));
     json_put_whole(json, "tokens", result->tokens);
     json_put_real(json, "seconds", result->generate_seconds);
     json_put_real(json, "per_second", per_second(result->tokens, result->generate_seconds));
     json_end_object(json);
 }
 
-void record_print_json(const record *kept, const gptoss_executor *executor,
-                       const gptoss_tokenizer *tokenizer, const input_ids *prompt,
-                       const gptoss_sampling *sampling, const gptoss_result *result)
+void record_print_json(const generation *of, gptoss_text id)
 {
+    const record *kept = &of->kept;
     json_writer json = JSON_WRITER(stdout);
     json_put_object(&json, NULL);
-    json_put_ids(&json, "prompt_ids", prompt->ids, prompt->count);
+    if (id.data != NULL)
+        json_put_source(&json, "id", id.data, id.length);
+    json_put_ids(&json, "prompt_ids", of->prompt.ids, of->prompt.count);
     json_put_array(&json, "ids");
     for (size_t i = 0; i < kept->count; i++)
         json_put_whole(&json, NULL, kept->choices[i].id);
     json_end_array(&json);
     json_put_bytes(&json, "text", kept->text, kept->length);
-    json_put_text(&json, "stop", gptoss_stop_name(result->stop));
-    if (result->stop == GPTOSS_STOP_TOKEN)
-        json_put_whole(&json, "stop_id", result->stop_id);
-    json_put_whole(&json, "seed", sampling->seed);
-    json_put_object(&json, "sampling");
-    json_put_single(&json, "temperature", sampling->temperature);
-    json_put_whole(&json, "top_k", sampling->top_k);
-    json_put_single(&json, "top_p", sampling->top_p);
-    json_put_single(&json, "min_p", sampling->min_p);
-    json_end_object(&json);
+    json_put_text(&json, "stop", gptoss_stop_name(of->result.stop));
+    if (of->result.stop == GPTOSS_STOP_TOKEN)
+        json_put_whole(&json, "stop_id", of->result.stop_id);
+    json_put_whole(&json, "seed", of->sampling.seed);
+    sampling_put(&json, &of->sampling);
     if (kept->with_top)
-        print_logprobs_json(&json, kept, tokenizer);
-    print_timings_json(&json, prompt->count, result);
-    runtime_put_run(&json, executor);
+        print_logprobs_json(&json, kept, of->opened->tokenizer);
+    print_timings_json(&json, of);
+    runtime_put_run(&json, of->opened->executor);
     json_end_object(&json);
     putchar('\n');
 }
@@ -169,13 +172,18 @@ void record_print_logprobs(const record *kept, const gptoss_tokenizer *tokenizer
     }
 }
 
-void record_print_summary(size_t prompt_count, const gptoss_sampling *sampling,
-                          const gptoss_result *result)
+void record_print_summary(const generation *of)
 {
-    console_note("prompt %zu tokens in %.2f s (%.1f/s), generated %u tokens in %.2f s (%.1f/s), "
+    const gptoss_result *result = &of->result;
+    size_t fed = tokens_fed(of);
+    char found[64] = "";
+    if (of->reused > 0 || of->given->session != NULL)
+        snprintf(found, sizeof found, " and %zu found in the %s", of->reused,
+                 of->given->session != NULL ? "session" : "cache");
+    console_note("prompt %zu tokens in %.2f s (%.1f/s)%s, generated %u tokens in %.2f s (%.1f/s), "
                  "stop: %s, seed %llu",
-                 prompt_count, result->prompt_seconds,
-                 per_second(prompt_count, result->prompt_seconds), result->tokens,
-                 result->generate_seconds, per_second(result->tokens, result->generate_seconds),
-                 gptoss_stop_name(result->stop), (unsigned long long)sampling->seed);
+                 fed, result->prompt_seconds, per_second(fed, result->prompt_seconds), found,
+                 result->tokens, result->generate_seconds,
+                 per_second(result->tokens, result->generate_seconds),
+                 gptoss_stop_name(result->stop), (unsigned long long)of->sampling.seed);
 }

@@ -3,7 +3,6 @@
 #define GPTOSS_TOOL_GENERATE_RECORD_H
 
 #include "gptoss.h"
-#include "input.h"
 
 typedef struct record {
     gptoss_choice *choices; /* [count] */
@@ -20,16 +19,16 @@ typedef struct record {
 void record_add(record *kept, const gptoss_generated *token);
 void record_free(record *kept);
 
-/* Prints the object of generate --json. `tokenizer` may be NULL in all of these. */
-void record_print_json(const record *kept, const gptoss_executor *executor,
-                       const gptoss_tokenizer *tokenizer, const input_ids *prompt,
-                       const gptoss_sampling *sampling, const gptoss_result *result);
+/* What was generated from which prompt and how; generate_run.h. */
+struct generation;
 
-/* Prints one line for each token on standard error. */
+/* Prints the object of generate --json; `id` is JSON that stands in it, or none. */
+void record_print_json(const struct generation *of, gptoss_text id);
+
+/* Prints one line for each token on standard error. `tokenizer` may be NULL. */
 void record_print_logprobs(const record *kept, const gptoss_tokenizer *tokenizer);
 
 /* Prints counts, times and speeds on standard error. */
-void record_print_summary(size_t prompt_count, const gptoss_sampling *sampling,
-                          const gptoss_result *result);
+void record_print_summary(const struct generation *of);
 
 #endif

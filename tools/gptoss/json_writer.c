@@ -32,29 +32,47 @@ static void write_escaped(FILE *stream, const char *bytes, size_t length)
     }
 }
 
-static void write_string(FILE *stream, const char *bytes, size_t length)
+/* White space within a value becomes spaces; strings in JSON have no line breaks as they are. */
+static void write_on_one_line(FILE *stream, const char *bytes, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        putc(bytes[i] == '\n' || bytes[i] == '\r' ? ' ' : bytes[i], stream);
+}
+
+/* Hands well-formed UTF-8 on in pieces. */
+static void write_valid(FILE *stream, const char *bytes, size_t length,
+                        void (*write)(FILE *stream, const char *bytes, size_t length))
 {
     enum { PIECE = 512 };
     char valid[GPTOSS_UTF8_ROOM(PIECE)];
     gptoss_utf8_stream utf8 = {.count = 0};
-    putc('"', stream);
     for (size_t at = 0; at < length; at += PIECE) {
         size_t piece = length - at < PIECE ? length - at : PIECE;
-        write_escaped(stream, valid, gptoss_utf8_push(&utf8, bytes + at, piece, valid));
+        write(stream, valid, gptoss_utf8_push(&utf8, bytes + at, piece, valid));
     }
-    write_escaped(stream, valid, gptoss_utf8_end(&utf8, valid));
+    write(stream, valid, gptoss_utf8_end(&utf8, valid));
+}
+
+static void write_string(FILE *stream, const char *bytes, size_t length)
+{
     putc('"', stream);
+    write_valid(stream, bytes, length, write_escaped);
+    putc('"', stream);
+}
+
+void json_put_name(json_writer *json, const char *name, size_t length)
+{
+    if (json->separate)
+        fputs(", ", json->stream);
+    write_string(json->stream, name, length);
+    fputs(": ", json->stream);
+    json->keyed = true;
 }
 
 void json_put_key(json_writer *json, const char *key)
 {
-    if (key == NULL)
-        return;
-    if (json->separate)
-        fputs(", ", json->stream);
-    write_string(json->stream, key, strlen(key));
-    fputs(": ", json->stream);
-    json->keyed = true;
+    if (key != NULL)
+        json_put_name(json, key, strlen(key));
 }
 
 static void open_container(json_writer *json, const char *key, char bracket)
@@ -148,6 +166,12 @@ void json_put_null(json_writer *json, const char *key)
 {
     write_value_start(json, key);
     fputs("null", json->stream);
+}
+
+void json_put_source(json_writer *json, const char *key, const char *source, size_t length)
+{
+    write_value_start(json, key);
+    write_valid(json->stream, source, length, write_on_one_line);
 }
 
 void json_put_ids(json_writer *json, const char *key, const uint32_t *ids, size_t count)

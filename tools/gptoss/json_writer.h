@@ -21,6 +21,9 @@ typedef struct json_writer {
 /* In an object, every value is preceded by its key. `key` NULL writes nothing. */
 void json_put_key(json_writer *json, const char *key);
 
+/* A key of any bytes; the value that follows takes none. */
+void json_put_name(json_writer *json, const char *name, size_t length);
+
 /* Each of these takes the key in an object and NULL elsewhere. */
 void json_put_object(json_writer *json, const char *key);
 void json_end_object(json_writer *json);
@@ -34,6 +37,8 @@ void json_put_real(json_writer *json, const char *key, double number);
 void json_put_single(json_writer *json, const char *key, float number);
 void json_put_null(json_writer *json, const char *key);
 void json_put_bool(json_writer *json, const char *key, bool value);
+/* A value that is JSON already; it comes out on one line too. */
+void json_put_source(json_writer *json, const char *key, const char *source, size_t length);
 void json_put_ids(json_writer *json, const char *key, const uint32_t *ids, size_t count);
 
 #endif

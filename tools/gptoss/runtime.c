@@ -302,7 +302,8 @@ static int check_memory(const gptoss_memory *memory, uint32_t context)
     return EXIT_FAILED;
 }
 
-int runtime_open_sequence(runtime *of, const options *given, uint64_t prompt, uint64_t wanted)
+int runtime_plan_sequence(const runtime *of, const options *given, uint64_t prompt, uint64_t wanted,
+                          gptoss_sequence_options *out)
 {
     const gptoss_config *config = gptoss_model_config(of->model);
     uint32_t context;
@@ -318,14 +319,23 @@ int runtime_open_sequence(runtime *of, const options *given, uint64_t prompt, ui
                      context);
         return EXIT_FAILED;
     }
-    gptoss_sequence_options sequence = runtime_sequence(given, context);
+    *out = runtime_sequence(given, context);
     gptoss_memory memory;
-    gptoss_model_forecast(of->model, &sequence, &memory);
+    gptoss_model_forecast(of->model, out, &memory);
     status = check_memory(&memory, context);
     if (status != EXIT_GOOD)
         return status;
     note_memory(given, &memory, context);
+    return EXIT_GOOD;
+}
+
+int runtime_open_sequence(runtime *of, const options *given, uint64_t prompt, uint64_t wanted)
+{
+    gptoss_sequence_options sequence;
     gptoss_error error;
+    int status = runtime_plan_sequence(of, given, prompt, wanted, &sequence);
+    if (status != EXIT_GOOD)
+        return status;
     if (gptoss_sequence_open(of->model, &sequence, &of->sequence, &error) != GPTOSS_OK)
         return console_error(&error);
     return EXIT_GOOD;

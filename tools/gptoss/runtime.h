@@ -41,10 +41,14 @@ int runtime_open_tokenizer_alone(runtime *of, const options *given);
 int runtime_open_executor(runtime *of, const options *given, gptoss_numerics numerics);
 
 /*
- * Opens a sequence for at least `prompt` tokens and for `wanted` in all (0: as many as possible).
- * The context is the one of -c, or else as large as wanted and as memory allows. What doesn't fit
- * into the memory still free is refused before anything is allocated.
+ * Finds the options of a sequence for at least `prompt` tokens and for `wanted` in all (0: as many
+ * as possible). The context is the one of -c, or else as large as wanted and as memory allows. What
+ * doesn't fit into the memory still free is refused.
  */
+int runtime_plan_sequence(const runtime *of, const options *given, uint64_t prompt, uint64_t wanted,
+                          gptoss_sequence_options *out);
+
+/* Opens such a sequence. */
 int runtime_open_sequence(runtime *of, const options *given, uint64_t prompt, uint64_t wanted);
 
 /* Puts "run": {precision, cpu, threads, pinned}, what an executor computes with. */

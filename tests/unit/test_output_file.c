@@ -1,0 +1,101 @@
+/* Files that appear when they are complete, and not at all when something fails. */
+#include <dirent.h>
+#include <sys/stat.h>
+
+#include "base/output_file.h"
+#include "check.h"
+#include "scratch.h"
+
+static int count_files(void)
+{
+    int count = 0;
+    DIR *directory = opendir(scratch_path("there"));
+    if (directory == NULL)
+        abort();
+    for (const struct dirent *entry; (entry = readdir(directory)) != NULL;)
+        count += entry->d_name[0] != '.';
+    closedir(directory);
+    return count;
+}
+
+/* Whether the file has this text. */
+static bool has_text(const char *path, const char *text)
+{
+    char found[64] = "";
+    FILE *file = fopen(path, "rb");
+    if (file == NULL)
+        return false;
+    size_t length = fread(found, 1, sizeof found - 1, file);
+    fclose(file);
+    return length == strlen(text) && memcmp(found, text, length) == 0;
+}
+
+static void check_finish(const char *name, unsigned permissions)
+{
+    output_file file;
+    gptoss_error error = {GPTOSS_OK, ""};
+    struct stat info;
+    const char *path = scratch_path("there/%s", name);
+    int before = count_files();
+    CHECK(output_file_create(&file, path, permissions, &error) == GPTOSS_OK, "%s", error.message);
+    output_file_reserve(&file, 5);
+    output_file_write(&file, "llo", 3, 2);
+    output_file_write(&file, "he", 2, 0);
+    CHECK(!has_text(path, "hello") && count_files() == before + 1, "not yet");
+    CHECK(output_file_finish(&file, GPTOSS_OK) == GPTOSS_OK, "%s", error.message);
+    CHECK(has_text(path, "hello") && count_files() == before + 1, "there");
+    CHECK(stat(path, &info) == 0 && (info.st_mode & 0777) == (permissions & ~022U), "%o",
+          info.st_mode);
+}
+
+/* The caller's failure, and two files on their way to one name. */
+static void check_failures(void)
+{
+    output_file file, other;
+    gptoss_error error = {GPTOSS_OK, ""};
+    const char *path = scratch_path("there/file");
+    CHECK(output_file_create(&file, path, 0666, &error) == GPTOSS_OK, "%s", error.message);
+    CHECK(output_file_create(&other, path, 0666, &error) == GPTOSS_OK, "%s", error.message);
+    output_file_write(&file, "damaged", 7, 0);
+    output_file_write(&other, "other", 5, 0);
+    CHECK(count_files() == 3, "%d", count_files());
+    CHECK(output_file_finish(&file, GPTOSS_INTERRUPTED) == GPTOSS_INTERRUPTED, "kept");
+    CHECK(has_text(path, "hello") && count_files() == 2, "as before");
+    CHECK(output_file_finish(&other, GPTOSS_OK) == GPTOSS_OK, "%s", error.message);
+    CHECK(has_text(path, "other") && count_files() == 1, "replaced");
+
+    CHECK(output_file_create(&file, scratch_path("nowhere/file"), 0666, &error) == GPTOSS_IO &&
+              strstr(error.message, "cannot create") != NULL,
+          "%s", error.message);
+    CHECK(mkdir(scratch_path("there/directory"), 0777) == 0, "a directory");
+    CHECK(output_file_create(&file, scratch_path("there/directory"), 0666, &error) == GPTOSS_OK,
+          "%s", error.message);
+    CHECK(output_file_finish(&file, GPTOSS_OK) == GPTOSS_IO &&
+              strstr(error.message, "cannot rename") != NULL && count_files() == 2,
+          "%s", error.message);
+}
+
+/* A path without a directory is one in the present one. */
+static void check_bare_name(void)
+{
+    output_file file;
+    gptoss_error error = {GPTOSS_OK, ""};
+    CHECK(chdir(scratch_path("there")) == 0, "there");
+    CHECK(output_file_create(&file, "bare", 0600, &error) == GPTOSS_OK, "%s", error.message);
+    output_file_write(&file, "bare", 4, 0);
+    CHECK(output_file_finish(&file, GPTOSS_OK) == GPTOSS_OK, "%s", error.message);
+    CHECK(has_text(scratch_path("there/bare"), "bare"), "there");
+}
+
+int main(void)
+{
+    scratch_begin();
+    CHECK(mkdir(scratch_path("there"), 0777) == 0, "a directory");
+    umask(022);
+    check_finish("private", 0600);
+    CHECK(remove(scratch_path("there/private")) == 0, "removed");
+    check_finish("file", 0666);
+    check_failures();
+    check_bare_name();
+    return test_result();
+}
