@@ -86,6 +86,7 @@ static gptoss_status round_all(rounding *r, uint32_t threads, rounded_weights *o
     if (status != GPTOSS_OK)
         return status;
     out->bytes = r->total;
+    memory_prefer_huge_pages(out->memory, out->bytes);
     uint8_t *at = out->memory;
     for (size_t i = 0; i < r->count; i++) {
         r->to[i]->panels = at;

@@ -20,8 +20,9 @@
 /* Weight rows of a tile. */
 enum { TILE_ROWS = TILE_PARTS * LANES };
 
-/* How far ahead a single activation row has its weights fetched. */
-enum { AHEAD_BYTES = 8192 };
+/* How far ahead a single activation row has its weights fetched: first into the second cache, then
+ * into the nearest. Into the nearest at once, a Zen 4 core reads less than half as fast. */
+enum { AHEAD_BYTES = 16384, NEAR_BYTES = 2048 };
 
 typedef reals tile_sums[TILE_BATCH][TILE_PARTS];
 
@@ -119,8 +120,10 @@ INLINE void multiply_one(const uint8_t *panel, size_t groups, const uint8_t *x, 
             if (first + place >= groups)
                 break;
             UNROLL(17)
-            for (size_t line = 0; line < Q8_GROUP_BYTES / 64; line++)
-                _mm_prefetch((const char *)group + AHEAD_BYTES + 64 * line, _MM_HINT_T0);
+            for (size_t line = 0; line < Q8_GROUP_BYTES / 64; line++) {
+                _mm_prefetch((const char *)group + AHEAD_BYTES + 64 * line, _MM_HINT_T1);
+                _mm_prefetch((const char *)group + NEAR_BYTES + 64 * line, _MM_HINT_T0);
+            }
             UNROLL(4)
             for (size_t tile = 0; tile < Q8_PANEL_ROWS / TILE_ROWS; tile++)
                 add_group(group, tile * TILE_ROWS, x, 0, place, 1, sums[place][tile]);
