@@ -2,10 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -48,6 +50,16 @@ bool console_stream(const char *bytes, size_t length)
     if (length > 0)
         fwrite(bytes, 1, length, stdout);
     return flush_output();
+}
+
+void console_end_text(void)
+{
+    struct stat out, error;
+    if (isatty(STDOUT_FILENO))
+        console_stream("\n", 1);
+    else if (fstat(STDOUT_FILENO, &out) == 0 && fstat(STDERR_FILENO, &error) == 0 &&
+             out.st_dev == error.st_dev && out.st_ino == error.st_ino)
+        fputc('\n', stderr);
 }
 
 /* ---- sentences ------------------------------------------------------------------------------ */
@@ -152,14 +164,15 @@ bool console_progress_bytes(void *user, const char *what, uint64_t done, uint64_
 
 /* ---- the interrupt key ----------------------------------------------------------------------- */
 
-static volatile sig_atomic_t interrupted;
+static volatile sig_atomic_t interrupted; /* how often it was pressed */
+static volatile sig_atomic_t presses_heard = 1;
 
 static void on_interrupt(int number)
 {
     (void)number;
-    if (interrupted)
+    if (interrupted >= presses_heard)
         _exit(EXIT_INTERRUPTED);
-    interrupted = 1;
+    interrupted++;
 }
 
 void console_catch_interrupt(void)
@@ -176,6 +189,27 @@ void console_catch_interrupt(void)
 bool console_interrupted(void)
 {
     return interrupted != 0;
+}
+
+void console_forget_interrupt(int presses)
+{
+    interrupted = 0;
+    presses_heard = presses;
+}
+
+bool console_wait_input(int descriptor)
+{
+    struct pollfd watched = {.fd = descriptor, .events = POLLIN};
+    sigset_t none_more, before;
+    sigemptyset(&none_more);
+    sigaddset(&none_more, SIGINT);
+    sigprocmask(SIG_BLOCK, &none_more, &before); /* so that no press slips in before the wait */
+    int ready = 0;
+    while (!console_interrupted() && (ready = ppoll(&watched, 1, NULL, &before)) < 0)
+        if (errno != EINTR)
+            break;
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return !console_interrupted();
 }
 
 /* ---- memory ---------------------------------------------------------------------------------- */
