@@ -53,10 +53,9 @@ void chat_report_times(chat *of)
 {
     const chat_turn *last = &of->last;
     uint32_t fed = last->prompt - last->reused;
-    show_aside(&of->show,
-               "%u tokens in %.2f s (%.1f/s); prompt %u tokens, %u of them new, in %.2f s (%.1f/s)",
-               last->generated, last->seconds, per_second(last->generated, last->seconds),
-               last->prompt, fed, last->prompt_seconds, per_second(fed, last->prompt_seconds));
+    show_aside(&of->show, "%u tokens in %.2f s (%.1f/s); read %u of %u in %.2f s (%.1f/s)",
+               last->generated, last->seconds, per_second(last->generated, last->seconds), fed,
+               last->prompt, last->prompt_seconds, per_second(fed, last->prompt_seconds));
 }
 
 void chat_report_totals(chat *of)

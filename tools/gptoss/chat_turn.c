@@ -93,6 +93,7 @@ static gptoss_status feed_prompt(chat *of, const chat_prompt *prompt, gptoss_err
     if (status == GPTOSS_OK)
         status = feed_to(&how, prompt, prompt->count - 1, error);
     of->last.prompt_seconds = console_seconds() - start;
+    console_clear_progress();
     return status;
 }
 

@@ -66,7 +66,7 @@ void console_end_text(void)
 
 static bool progress_shown; /* the last line of standard error holds progress */
 
-static void clear_progress(void)
+void console_clear_progress(void)
 {
     if (progress_shown)
         fputs("\r\033[K", stderr);
@@ -75,7 +75,7 @@ static void clear_progress(void)
 
 static void print_sentence(const char *who, const char *format, va_list arguments)
 {
-    clear_progress();
+    console_clear_progress();
     fprintf(stderr, "gptoss%s%s: ", who != NULL ? " " : "", who != NULL ? who : "");
     vfprintf(stderr, format, arguments);
     fputc('\n', stderr);
@@ -111,7 +111,7 @@ int console_usage(const command *of, const char *format, ...)
 int console_error(const gptoss_error *error)
 {
     if (error->status == GPTOSS_INTERRUPTED) {
-        clear_progress();
+        console_clear_progress();
         return EXIT_INTERRUPTED;
     }
     console_note("%s", error->message);
@@ -137,7 +137,7 @@ static bool after_progress(bool shown, bool ended)
         progress_shown = true;
     }
     if (ended)
-        clear_progress();
+        console_clear_progress();
     return !console_interrupted();
 }
 

@@ -48,6 +48,9 @@ int console_error(const gptoss_error *error);
  */
 bool console_progress(void *user, const char *what, uint64_t done, uint64_t total);
 
+/* Takes the line away, for work that ends without being told to its end. */
+void console_clear_progress(void);
+
 /* The same with bytes: "reading weights 3.2 of 12.8 GiB". */
 bool console_progress_bytes(void *user, const char *what, uint64_t done, uint64_t total);
 

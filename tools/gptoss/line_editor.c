@@ -132,6 +132,15 @@ static bool begins_with(const char *text, const char *prefix)
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
+/* Whether a line goes on from what was typed; words behind the first are not looked at before it is
+ * there. */
+static bool continues(const char *line, const char *typed)
+{
+    const char *space = strchr(line, ' ');
+    bool first_word = strchr(typed, ' ') == NULL;
+    return begins_with(line, typed) && !(first_word && space != NULL && space[1] != '\0');
+}
+
 /* How far all the lines of a guide that begin with `typed` agree; *count becomes how many they are,
  * *first one of them. */
 static size_t common_length(const line_guide *guide, const char *typed, size_t *count,
@@ -140,7 +149,7 @@ static size_t common_length(const line_guide *guide, const char *typed, size_t *
     size_t common = 0;
     *count = 0;
     for (const char *const *line = guide->lines; *line != NULL; line++) {
-        if (!begins_with(*line, typed))
+        if (!continues(*line, typed))
             continue;
         size_t same = 0;
         if ((*count)++ == 0)
@@ -157,7 +166,7 @@ static void list_lines(const line_guide *guide, const char *typed)
 {
     fputc('\n', stderr);
     for (const char *const *line = guide->lines; *line != NULL; line++)
-        if (begins_with(*line, typed))
+        if (continues(*line, typed))
             fprintf(stderr, "%s  ", *line);
     fputc('\n', stderr);
 }
