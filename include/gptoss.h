@@ -712,6 +712,12 @@ GPTOSS_API void gptoss_sequence_clear(gptoss_sequence *sequence);
  */
 GPTOSS_API gptoss_status gptoss_sequence_mark(gptoss_sequence *sequence, gptoss_error *error);
 
+/* The same for an earlier length, so that a prompt can be fed at once and be marked within. Up to
+ * `chunk` tokens before the present one that is possible; further back it may be refused
+ * (GPTOSS_LIMIT), as going there would be. */
+GPTOSS_API gptoss_status gptoss_sequence_mark_at(gptoss_sequence *sequence, uint32_t length,
+                                                 gptoss_error *error);
+
 /*
  * Forgets the tokens from position `length` on, so that the timeline can go on differently there.
  * Going back is always possible to a mark, to 0, and by up to `chunk` positions from the furthest

@@ -148,15 +148,15 @@ static int talk(chat *of)
         console_forget_interrupt(CHAT_PRESSES);
         line_result read =
             chat_input_read(of->input, chat_can_ask(of) ? PROMPT : "", &typed, &quoted);
-        if (read == LINE_END || (read == LINE_CLEARED && asked))
+        if (read == LINE_END || (read == LINE_STOP && asked))
             break;
-        if (read == LINE_CLEARED && !chat_can_ask(of))
+        asked = read == LINE_STOP;
+        if (asked && !chat_can_ask(of))
             return EXIT_INTERRUPTED;
-        asked = read == LINE_CLEARED;
-        if (asked) {
+        if (asked)
             show_aside(&of->show, "Ctrl-C again, Ctrl-D or /quit ends the chat");
+        if (read != LINE_READ)
             continue;
-        }
         int status = take(of, &typed, quoted, &quit);
         free(typed.bytes);
         if (status != EXIT_GOOD)

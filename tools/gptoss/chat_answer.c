@@ -1,4 +1,5 @@
 /* From a conversation to the answer. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "chat_report.h"
@@ -19,6 +20,8 @@ static void report(chat *of)
     chat_report_times(of);
     if (of->given->json)
         chat_report_json(of);
+    if (chat_can_ask(of) && of->last.stop != CHAT_STOP_CALL)
+        fputc('\n', stderr); /* turns stand apart */
 }
 
 /* A run of the model that has failed; what it said until then was kept. */

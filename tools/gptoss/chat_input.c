@@ -29,8 +29,8 @@ static line_result read_continued(line_input *in, input_text *out)
         input_text more;
         out->bytes[out->length - 1] = '\n';
         line_result result = line_input_read(in, MORE, &more);
-        if (result == LINE_CLEARED)
-            return result;
+        if (result == LINE_CLEARED || result == LINE_STOP)
+            return LINE_CLEARED;
         if (result == LINE_END) {
             out->bytes[--out->length] = '\0';
             return LINE_READ;
@@ -56,8 +56,8 @@ static line_result read_fenced(line_input *in, input_text *out)
         input_text more;
         from = out->length;
         line_result result = line_input_read(in, MORE, &more);
-        if (result == LINE_CLEARED)
-            return result;
+        if (result == LINE_CLEARED || result == LINE_STOP)
+            return LINE_CLEARED;
         if (result == LINE_END)
             break;
         append(out, "\n", 1);

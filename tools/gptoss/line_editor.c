@@ -80,11 +80,13 @@ static wchar_t *show_prompt(EditLine *edit)
     return editor_of(edit)->prompt;
 }
 
+/* Ends the line as the return key does, which takes the cursor below all of it. */
 static unsigned char clear_line(EditLine *edit, wint_t key)
 {
     (void)key;
     editor_of(edit)->cleared = true;
-    return CC_NEWLINE;
+    el_wpush(edit, L"\n");
+    return CC_NORM;
 }
 
 /* Signals of the terminal are off while a line is edited, so that the key is sent by hand; libedit
@@ -293,12 +295,12 @@ line_result line_editor_read(line_editor *editor, const char *prompt, input_text
     fputs(PASTE_ENDS, stderr);
     free(editor->prompt);
     editor->prompt = NULL;
-    if (editor->cleared)
-        return LINE_CLEARED;
     if (line == NULL || count <= 0) {
         fputc('\n', stderr);
         return LINE_END;
     }
+    if (editor->cleared)
+        return count > 1 ? LINE_CLEARED : LINE_STOP;
     if (line[count - 1] == L'\n')
         count--;
     *out = narrow(line, (size_t)count);

@@ -33,7 +33,7 @@ static line_result read_more(line_input *in)
         in->bytes = console_resize(in->bytes, in->room, 1);
     }
     if (!console_wait_input(STDIN_FILENO))
-        return LINE_CLEARED;
+        return LINE_STOP;
     ssize_t count = read(STDIN_FILENO, in->bytes + in->end, in->room - in->end);
     if (count < 0 && errno == EINTR)
         return LINE_READ;
@@ -72,10 +72,10 @@ static line_result read_plain(line_input *in, const char *prompt, input_text *ou
         if (in->ended)
             return LINE_END;
         looked = length;
-        if (read_more(in) == LINE_CLEARED) {
+        if (read_more(in) == LINE_STOP) { /* what is typed is not known before the line ends */
             if (in->prompts)
                 fputc('\n', stderr);
-            return LINE_CLEARED;
+            return LINE_STOP;
         }
     }
 }

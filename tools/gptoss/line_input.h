@@ -12,6 +12,7 @@
 typedef enum line_result {
     LINE_READ,
     LINE_CLEARED, /* the interrupt key was pressed: what had been typed is gone */
+    LINE_STOP,    /* it was pressed, and nothing had been typed */
     LINE_END,     /* there is no more */
 } line_result;
 
