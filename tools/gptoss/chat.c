@@ -9,6 +9,7 @@
 #include "chat_file.h"
 #include "chat_head.h"
 #include "chat_input.h"
+#include "chat_report.h"
 #include "console.h"
 #include "input.h"
 #include "sampling.h"
@@ -98,7 +99,7 @@ static void greet(chat *of)
                of->given->model,
                format_count(gptoss_sequence_context(of->opened->sequence), context));
     if (conversation_turns(&of->talk) > 0)
-        show_aside(&of->show, "going on after %zu turns", conversation_turns(&of->talk));
+        chat_report_talk(of, "going on after ");
 }
 
 /* A message to the model. One that could not be asked is taken back. */

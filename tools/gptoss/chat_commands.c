@@ -40,7 +40,7 @@ static int undo(chat *of, const char *argument)
     if (turn == of->talk.count)
         return complain(of, "there is nothing to take back");
     conversation_cut(&of->talk, turn);
-    show_aside(&of->show, "took the last turn back, %zu left", conversation_turns(&of->talk));
+    chat_report_talk(of, "took one turn back; ");
     return EXIT_GOOD;
 }
 
@@ -95,7 +95,7 @@ static int save(chat *of, const char *argument)
 {
     int status = with_file(of, argument, chat_file_save);
     if (status == EXIT_GOOD)
-        show_aside(&of->show, "saved %zu turns", conversation_turns(&of->talk));
+        chat_report_talk(of, "saved ");
     return status;
 }
 
@@ -103,8 +103,7 @@ static int load(chat *of, const char *argument)
 {
     int status = with_file(of, argument, chat_file_load);
     if (status == EXIT_GOOD)
-        show_aside(&of->show, "loaded %zu turns, reasoning %s", conversation_turns(&of->talk),
-                   chat_effort_name(chat_head_effort(&of->talk)));
+        chat_report_talk(of, "loaded ");
     return status;
 }
 

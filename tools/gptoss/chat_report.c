@@ -58,26 +58,37 @@ void chat_report_times(chat *of)
                last->prompt, last->prompt_seconds, per_second(fed, last->prompt_seconds));
 }
 
+static const char *plural(uint64_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
+void chat_report_talk(chat *of, const char *what)
+{
+    size_t turns = conversation_turns(&of->talk);
+    show_aside(&of->show, "%s%zu turn%s, reasoning %s", what, turns, plural(turns),
+               chat_effort_name(chat_head_effort(&of->talk)));
+}
+
 void chat_report_totals(chat *of)
 {
     char a[CONSOLE_NUMBER], b[CONSOLE_NUMBER];
     const chat_totals *all = &of->totals;
     const gptoss_sequence *sequence = of->opened->sequence;
-    show_aside(&of->show, "%zu messages in %zu turns, reasoning %s", of->talk.count,
-               conversation_turns(&of->talk), chat_effort_name(chat_head_effort(&of->talk)));
+    chat_report_talk(of, "");
     show_aside(&of->show, "%s of %s tokens of the context are in the cache",
                format_count(gptoss_sequence_length(sequence), a),
                format_count(gptoss_sequence_context(sequence), b));
     if (all->runs == 0)
         return;
-    show_aside(&of->show, "last answer:");
-    chat_report_times(of);
-    show_aside(&of->show, "%llu answers: %s prompt tokens read, %s found in the cache",
-               (unsigned long long)all->runs, format_count(all->fed, a),
-               format_count(all->reused, b));
-    show_aside(&of->show, "read %.1f tokens/s, generated %s tokens, %.1f tokens/s",
-               per_second(all->fed, all->prompt_seconds), format_count(all->generated, a),
+    show_aside(&of->show, "%llu answer%s, %s tokens generated, %.1f/s",
+               (unsigned long long)all->runs, plural(all->runs), format_count(all->generated, a),
                per_second(all->generated, all->seconds));
+    show_aside(&of->show, "%s prompt tokens read, %.1f/s; %s found in the cache",
+               format_count(all->fed, a), per_second(all->fed, all->prompt_seconds),
+               format_count(all->reused, b));
+    show_aside(&of->show, "the last answer:");
+    chat_report_times(of);
 }
 
 /* ---- JSON ------------------------------------------------------------------------------------ */

@@ -4,11 +4,14 @@
 
 #include "chat.h"
 
-/* Says why an answer is not whole, where that is so. `open`: it can be gone on with. */
+/* Says why an answer is not whole, where that is so. */
 void chat_report_end(chat *of);
 
 /* One line with counts and times. */
 void chat_report_times(chat *of);
+
+/* How long the conversation is, after a few words about what has been done with it. */
+void chat_report_talk(chat *of, const char *what);
 
 /* What /stats prints. */
 void chat_report_totals(chat *of);

@@ -40,68 +40,13 @@ gptoss_status chat_prompt_make(const gptoss_tokenizer *tokenizer, const conversa
     return GPTOSS_OK;
 }
 
-/* ---- feeding --------------------------------------------------------------------------------- */
-
-/* How much of the prompt is fed, over several calls. */
-typedef struct feeding {
-    chat *of;
-    size_t done;  /* by earlier calls */
-    size_t count; /* by this one */
-    size_t total;
-} feeding;
-
-static bool on_prompt(void *user, const char *what, uint64_t done, uint64_t total)
-{
-    const feeding *how = user;
-    double share = total > 0 ? (double)done / (double)total : 1.0;
-    uint64_t fed = how->done + (uint64_t)(share * (double)how->count);
-    (void)what;
-    /* a prompt that is read at once needs no line about it */
-    return console_progress(NULL, "reading", fed, how->total);
-}
-
-/* Feeds the prompt up to `end` and marks the place. */
-static gptoss_status feed_to(feeding *how, const chat_prompt *prompt, size_t end,
-                             gptoss_error *error)
-{
-    runtime *opened = how->of->opened;
-    size_t length = gptoss_sequence_length(opened->sequence);
-    if (end < length || end == 0)
-        return GPTOSS_OK;
-    how->count = end - length;
-    gptoss_status status = GPTOSS_OK;
-    if (end > length)
-        status = gptoss_executor_feed(opened->executor, opened->sequence, prompt->ids + length,
-                                      end - length, on_prompt, how, NULL, error);
-    how->done += how->count;
-    return status == GPTOSS_OK ? gptoss_sequence_mark(opened->sequence, error) : status;
-}
-
-/*
- * Feeds all but the last token, which is left for choosing the next one. The cache is marked where
- * the conversation may come back to: before the turn, for another one in its place, and here, for
- * another answer.
- */
-static gptoss_status feed_prompt(chat *of, const chat_prompt *prompt, gptoss_error *error)
-{
-    gptoss_sequence *sequence = of->opened->sequence;
-    of->last.prompt = (uint32_t)prompt->count;
-    of->last.reused = gptoss_sequence_resume(sequence, prompt->ids, prompt->count);
-    feeding how = {.of = of, .total = prompt->count - of->last.reused};
-    double start = console_seconds();
-    gptoss_status status = feed_to(&how, prompt, prompt->turn, error);
-    if (status == GPTOSS_OK)
-        status = feed_to(&how, prompt, prompt->count - 1, error);
-    of->last.prompt_seconds = console_seconds() - start;
-    console_clear_progress();
-    return status;
-}
-
 /* ---- generating ------------------------------------------------------------------------------ */
 
 /* What the callbacks share. */
 typedef struct generation {
     chat *of;
+    const chat_prompt *prompt;
+    bool marked; /* the places to come back to */
     gptoss_parser *parser;
     bool open;    /* the next message to end is the conversation's last one */
     bool begun;   /* a message is under way */
@@ -109,6 +54,22 @@ typedef struct generation {
     gptoss_status status;
     gptoss_error *error;
 } generation;
+
+/*
+ * Marks where the conversation may come back to, when all of the prompt has just been read: before
+ * the turn, for another one in its place, and before the last token, for another answer. What
+ * cannot be marked will have to be read again, no more.
+ */
+static void mark_places(generation *state)
+{
+    gptoss_sequence *sequence = state->of->opened->sequence;
+    const chat_prompt *prompt = state->prompt;
+    if (state->marked || gptoss_sequence_length(sequence) != prompt->count)
+        return;
+    state->marked = true;
+    (void)gptoss_sequence_mark_at(sequence, (uint32_t)prompt->turn, NULL);
+    (void)gptoss_sequence_mark_at(sequence, (uint32_t)prompt->count - 1, NULL);
+}
 
 /* A message without a channel counts as an answer, so that it stays in the conversation as one. */
 static gptoss_message as_kept(generation *state, const gptoss_message *message)
@@ -158,6 +119,7 @@ static bool on_token(void *user, const gptoss_generated *token)
     chat *of = state->of;
     if (token->choice.id == UINT32_MAX)
         return true;
+    mark_places(state);
     bool inside = state->begun;
     state->status = gptoss_parser_push(state->parser, token->choice.id, state->error);
     of->last.generated++;
@@ -231,50 +193,85 @@ static void add_to_totals(chat *of)
     of->totals.seconds += of->last.seconds;
 }
 
-static gptoss_status generate(generation *state, const chat_prompt *prompt, uint32_t most,
-                              gptoss_result *result)
+static bool on_prompt(void *user, const char *what, uint64_t done, uint64_t total)
+{
+    (void)user;
+    (void)what;
+    return console_progress(NULL, "reading", done, total);
+}
+
+/* When a message begins so far from the end that the cache could not be marked there afterwards,
+ * what is before it is fed alone. */
+static gptoss_status feed_before_turn(generation *state)
+{
+    const runtime *opened = state->of->opened;
+    const chat_prompt *prompt = state->prompt;
+    size_t length = gptoss_sequence_length(opened->sequence);
+    if (prompt->turn <= length || prompt->count - prompt->turn <= runtime_chunk(state->of->given))
+        return GPTOSS_OK;
+    gptoss_status status =
+        gptoss_executor_feed(opened->executor, opened->sequence, prompt->ids + length,
+                             prompt->turn - length, on_prompt, state, NULL, state->error);
+    if (status == GPTOSS_OK)
+        (void)gptoss_sequence_mark(opened->sequence, NULL);
+    return status;
+}
+
+static gptoss_status generate(generation *state, uint32_t most, gptoss_result *result)
 {
     chat *of = state->of;
+    const chat_prompt *prompt = state->prompt;
+    double start = console_seconds();
+    gptoss_status status = feed_before_turn(state);
+    of->last.prompt_seconds = console_seconds() - start;
+    if (status != GPTOSS_OK)
+        return status;
+    size_t length = gptoss_sequence_length(of->opened->sequence);
     gptoss_request request = {
-        .prompt = prompt->ids + prompt->count - 1,
-        .prompt_count = 1,
+        .prompt = prompt->ids + length,
+        .prompt_count = prompt->count - length,
         .max_tokens = most,
         .sampling = of->sampling,
         .on_token = on_token,
+        .on_prompt = on_prompt,
         .user = state,
     };
-    gptoss_status status = gptoss_generate(of->opened->executor, of->opened->sequence,
-                                           of->opened->tokenizer, &request, result, state->error);
+    status = gptoss_generate(of->opened->executor, of->opened->sequence, of->opened->tokenizer,
+                             &request, result, state->error);
     of->last.prompt_seconds += result->prompt_seconds;
     of->last.seconds = result->generate_seconds;
-    /* what was said before a failure is kept, too */
-    gptoss_status ended = end_stream(state, result);
-    return status != GPTOSS_OK ? status : ended;
+    mark_places(state);
+    return status;
 }
 
 gptoss_status chat_turn_run(chat *of, const chat_prompt *prompt, bool open, uint32_t most,
                             gptoss_error *error)
 {
-    gptoss_parser *parser;
-    generation state = {.of = of, .open = open, .error = error};
+    generation state = {.of = of, .prompt = prompt, .open = open, .error = error};
     gptoss_parser_options how = {.from_start = open, .event = on_event, .user = &state};
     gptoss_result result = {.tokens = 0};
-    of->last = (chat_turn){.stop = CHAT_STOP_KEY,
-                           .first = of->talk.count - open,
-                           .dropped = of->last.dropped,
-                           .silent = true};
-    gptoss_status status = gptoss_parser_open(of->opened->tokenizer, &how, &parser, error);
+    gptoss_status status = gptoss_parser_open(of->opened->tokenizer, &how, &state.parser, error);
     if (status != GPTOSS_OK)
         return status;
-    state.parser = parser;
-    status = feed_prompt(of, prompt, error);
-    if (status == GPTOSS_OK && open)
+    of->last = (chat_turn){.stop = CHAT_STOP_KEY,
+                           .first = of->talk.count - open,
+                           .prompt = (uint32_t)prompt->count,
+                           .dropped = of->last.dropped,
+                           .silent = true};
+    of->last.reused = gptoss_sequence_resume(of->opened->sequence, prompt->ids, prompt->count);
+    if (open)
         status = tell_header(&state);
-    if (status == GPTOSS_OK) {
-        status = generate(&state, prompt, most, &result);
-        of->last.stop = find_stop(&state, &result);
+    if (status == GPTOSS_OK)
+        status = generate(&state, most, &result);
+    console_clear_progress();
+    if (state.begun || result.tokens > 0 || status == GPTOSS_OK) {
+        /* what was said before a failure is kept, too */
+        gptoss_status ended = end_stream(&state, &result);
+        if (status == GPTOSS_OK)
+            of->last.stop = find_stop(&state, &result);
+        status = status == GPTOSS_OK ? ended : status;
     }
     add_to_totals(of);
-    gptoss_parser_close(parser);
+    gptoss_parser_close(state.parser);
     return status;
 }
