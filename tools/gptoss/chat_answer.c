@@ -14,14 +14,10 @@ bool chat_can_ask(const chat *of)
 
 static void report(chat *of)
 {
-    bool alone = of->input == NULL;
-    show_finish(&of->show, alone);
     chat_report_end(of);
     chat_report_times(of);
     if (of->given->json)
         chat_report_json(of);
-    if (chat_can_ask(of) && of->last.stop != CHAT_STOP_CALL)
-        fputc('\n', stderr); /* turns stand apart */
 }
 
 /* A run of the model that has failed; what it said until then was kept. */
@@ -33,7 +29,7 @@ static int fail_run(chat *of, const gptoss_error *error, bool *refused)
 }
 
 /* Runs the model once, and again where an answer fills the context and turns may be dropped. */
-static int run_model(chat *of, bool open, bool *refused)
+static int run_until_cut(chat *of, bool open, bool *refused)
 {
     uint32_t most = of->given->predict < 0 ? UINT32_MAX : (uint32_t)of->given->predict;
     size_t first = of->talk.count - open;
@@ -57,6 +53,16 @@ static int run_model(chat *of, bool open, bool *refused)
         open = of->talk.count > first;
     }
     return of->show.broken ? EXIT_FAILED : EXIT_GOOD;
+}
+
+/* The same, with all that is printed on lines of its own. */
+static int run_model(chat *of, bool open, bool *refused)
+{
+    int status = run_until_cut(of, open, refused);
+    show_finish(&of->show, of->input == NULL);
+    if (status == EXIT_GOOD && chat_can_ask(of) && of->last.stop != CHAT_STOP_CALL)
+        fputc('\n', stderr); /* turns stand apart */
+    return status;
 }
 
 /* Results of calls, and what the model makes of them. */

@@ -29,6 +29,7 @@ void show_open(chat_show *show, const options *given)
                         .colour = takes_colours(),
                         .error_terminal = isatty(STDERR_FILENO) != 0,
                         .out_terminal = isatty(STDOUT_FILENO) != 0,
+                        .together = console_together(),
                         .thinking = THINKING_DIM};
     if (strcmp(given->show_thinking, "on") == 0)
         show->thinking = THINKING_ON;
@@ -77,9 +78,9 @@ static void clear_counter(chat_show *show)
 static void begin_error_line(chat_show *show)
 {
     clear_counter(show);
-    if (show->error_open || (show->out_open && show->out_terminal && show->error_terminal))
+    if (show->error_open || (show->out_open && show->together))
         fputc('\n', stderr);
-    if (show->error_terminal && show->out_terminal)
+    if (show->together)
         show->out_open = false;
     show->error_open = false;
 }
@@ -137,10 +138,10 @@ static void print_label(chat_show *show)
         fputs("commentary:\n", stderr);
 }
 
-void show_begin(chat_show *show, const gptoss_message *message)
+void show_begin(chat_show *show, const gptoss_message *message, bool more)
 {
     show->part = message_part_of(message);
-    show->begun = false;
+    show->begun = more && show->part == PART_ANSWER; /* the text goes on where it was */
     show->tokens = 0;
     show->since = console_seconds();
 }
@@ -210,13 +211,11 @@ void show_finish(chat_show *show, bool alone)
     if (show->error_open)
         fputc('\n', stderr);
     show->error_open = false;
-    if (!show->out_open)
-        return;
-    if (show->out_terminal || !alone) {
+    if (show->out_open && (show->out_terminal || !alone)) {
         if (!console_stream("\n", 1))
             show->broken = true;
-    } else {
-        console_end_text();
+    } else if (show->out_open && show->together) {
+        fputc('\n', stderr);
     }
     show->out_open = false;
 }

@@ -19,7 +19,8 @@ typedef struct chat_show {
     bool quiet;          /* the answer is not printed: --json */
     bool colour;         /* standard error takes colours */
     bool error_terminal; /* standard error is a terminal, */
-    bool out_terminal;   /* and standard output, which is then taken to be the same one */
+    bool out_terminal;   /* and standard output */
+    bool together;       /* both are the same file or terminal */
     bool error_open;     /* the line under way on standard error has something in it, */
     bool out_open;       /* likewise */
     bool broken;         /* standard output could not be written */
@@ -33,8 +34,9 @@ typedef struct chat_show {
 /* Begins as the flags and the terminal say. */
 void show_open(chat_show *show, const options *given);
 
-/* The messages of an answer as they come: a header, texts, the end. A call is shown at its end. */
-void show_begin(chat_show *show, const gptoss_message *message);
+/* The messages of an answer as they come: a header, texts, the end. A call is shown at its end.
+ * `more`: it is more of the last one. */
+void show_begin(chat_show *show, const gptoss_message *message, bool more);
 void show_text(chat_show *show, gptoss_text text);
 void show_end(chat_show *show, const gptoss_message *message);
 

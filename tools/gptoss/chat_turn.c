@@ -101,7 +101,7 @@ static void on_event(void *user, const gptoss_parser_event *event)
     if (event->kind == GPTOSS_PARSER_BEGIN) {
         state->begun = true;
         state->foreign = event->message->role != GPTOSS_ROLE_ASSISTANT;
-        show_begin(show, event->message);
+        show_begin(show, event->message, state->open);
     } else if (event->kind == GPTOSS_PARSER_TEXT) {
         state->of->last.silent = false;
         show_text(show, event->text);

@@ -52,13 +52,18 @@ bool console_stream(const char *bytes, size_t length)
     return flush_output();
 }
 
-void console_end_text(void)
+bool console_together(void)
 {
     struct stat out, error;
+    return fstat(STDOUT_FILENO, &out) == 0 && fstat(STDERR_FILENO, &error) == 0 &&
+           out.st_dev == error.st_dev && out.st_ino == error.st_ino;
+}
+
+void console_end_text(void)
+{
     if (isatty(STDOUT_FILENO))
         console_stream("\n", 1);
-    else if (fstat(STDOUT_FILENO, &out) == 0 && fstat(STDERR_FILENO, &error) == 0 &&
-             out.st_dev == error.st_dev && out.st_ino == error.st_ino)
+    else if (console_together())
         fputc('\n', stderr);
 }
 

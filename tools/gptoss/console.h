@@ -26,6 +26,9 @@ int console_close(int status);
 /* Writes bytes to standard output and hands them on at once; false when that failed. */
 bool console_stream(const char *bytes, size_t length);
 
+/* Whether standard output and standard error are the same file or terminal. */
+bool console_together(void);
+
 /* Ends the text's last line where what follows on standard error would be glued to it. */
 void console_end_text(void);
 
