@@ -69,14 +69,14 @@ static line_result read_plain(line_input *in, const char *prompt, input_text *ou
             return take_line(in, (size_t)(newline - in->bytes) - in->begin, 1, out);
         if (in->ended && length > 0)
             return take_line(in, length, 0, out); /* the last line may lack its newline */
-        if (in->ended)
-            return LINE_END;
         looked = length;
-        if (read_more(in) == LINE_STOP) { /* what is typed is not known before the line ends */
-            if (in->prompts)
-                fputc('\n', stderr);
-            return LINE_STOP;
-        }
+        bool stopped = !in->ended && read_more(in) == LINE_STOP;
+        if ((stopped || in->ended) && in->prompts && in->begin == in->end)
+            fputc('\n', stderr); /* the prompt's line ends here */
+        if (stopped)
+            return LINE_STOP; /* what is typed is not known before the line ends */
+        if (in->ended && in->begin == in->end)
+            return LINE_END;
     }
 }
 
