@@ -65,7 +65,7 @@ run generate --chat -m model --temp 0 -p short
 expect_status 0
 expect_out 'Yes!'
 run generate -m model --temp 0 -p short -n 1
-expect_line err 'hint: this is a raw completion; gptoss chat, or --chat here, asks the model'
+expect_line err 'hint: this is a raw completion; gptoss chat, or --chat, asks the model in the chat format'
 
 # With --json, one object with the messages.
 run "${chat[@]}" -p hello --json -s 7
@@ -428,6 +428,10 @@ for flag in '--ids 1' '--stop x' --ignore-eos '--logprobs 1' --parse-special; do
     expect_status 2
     expect_err "gptoss generate: --chat: ${flag%% *} is of no use with it"
 done
+printf '{"prompt": "hello"}\n' >many.jsonl
+run generate --chat -m model -f many.jsonl
+expect_status 2
+expect_err 'gptoss generate: --chat: expected one message, found a file of many'
 run generate --chat -m model
 expect_status 2
 expect_err 'gptoss generate: expected a message, -p TEXT or -f FILE, found none'

@@ -29,9 +29,8 @@ static void hint_at_chat(const gptoss_tokenizer *tokenizer, const options *given
         !gptoss_tokenizer_special(tokenizer, "<|start|>", &id) ||
         !gptoss_tokenizer_special(tokenizer, "<|message|>", &id))
         return;
-    console_note(
-        "hint: this is a raw completion; gptoss chat, or --chat here, asks the model in the "
-        "chat format that it knows");
+    console_note("hint: this is a raw completion; gptoss chat, or --chat, asks the model in the chat "
+                 "format that it knows");
 }
 
 /* ---- during ---------------------------------------------------------------------------------- */
@@ -122,6 +121,8 @@ int run_generate(const options *given)
     options adjusted = *given;
     runtime opened = {.model = NULL};
     input_ids prompt = {NULL, 0};
+    if (given->chat && generate_is_many(given))
+        return console_usage(given->command, "--chat: expected one message, found a file of many");
     if (given->chat)
         return chat_once(given);
     int status = check_flags(&adjusted);
