@@ -95,7 +95,7 @@ done
 run "${chat[@]}" -p plain
 expect_status 0
 expect_out ' I answer without any channel'
-expect_line err '^gptoss: this model answers without the channels of the chat format'
+expect_line err '^gptoss: this model leaves the chat format out: all that it says is its answer$'
 run "${chat[@]}" -p plain --json
 expect_json out true outside_format
 expect_json out final messages 0 channel

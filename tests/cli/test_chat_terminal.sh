@@ -124,7 +124,7 @@ type_text '/und'
 keys Tab
 shows 1 '^> /undo$'
 keys Enter
-shows 1 '^took one turn back; 1 turn'
+shows 1 '^took one turn back, 1 left'
 keys Up Up Up
 shows 2 '^> wide 世界限 ünd 👍!$'
 keys C-c
@@ -262,7 +262,7 @@ content=$(json talk.json messages 2 content)
 expect "the answer is what was on the screen" test "${said:0:30}" == "${content:0:30}"
 enter 'And the others?' 1 '^40 tokens in .* read [0-9]{1,2} of '
 enter '/load nowhere' 1 'nowhere could not be opened'
-enter '/undo' 1 '^took one turn back; 1 turn'
+enter '/undo' 1 '^took one turn back, 1 left'
 leave C-d
 expect_status 0
 

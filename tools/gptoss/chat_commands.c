@@ -40,7 +40,7 @@ static int undo(chat *of, const char *argument)
     if (turn == of->talk.count)
         return complain(of, "there is nothing to take back");
     conversation_cut(&of->talk, turn);
-    chat_report_talk(of, "took one turn back; ");
+    show_aside(&of->show, "took one turn back, %zu left", conversation_turns(&of->talk));
     return EXIT_GOOD;
 }
 
@@ -163,12 +163,12 @@ static const chat_command commands[] = {
     {"undo", NULL, "take back your last message and its answer", undo},
     {"retry", NULL, "another answer to your last message", retry},
     {"continue", NULL, "go on with an answer that was cut or stopped", go_on},
-    {"thinking", "[on|off|dim]", "show the last thoughts, or say how to show them", thinking},
+    {"thinking", "[on|off|dim]", "show the last thoughts, or say how to", thinking},
     {"reasoning", "[low|medium|high]", "how hard the model thinks", reasoning},
-    {"save", "FILE", "save the conversation; as JSON when FILE ends with .json", save},
-    {"load", "FILE", "go on with a saved conversation", load},
+    {"save", "FILE", "keep the conversation, as JSON in a FILE.json", save},
+    {"load", "FILE", "go on with a conversation", load},
     {"stats", NULL, "tokens, speed, and what the cache has saved", stats},
-    {"quit", NULL, "end the chat; so does Ctrl-D", NULL},
+    {"quit", NULL, "end the chat, as Ctrl-D does", NULL},
 };
 #define COMMANDS (sizeof commands / sizeof *commands)
 
@@ -178,29 +178,58 @@ static int print_help(chat *of, const char *argument)
     for (size_t i = 0; i < COMMANDS; i++)
         fprintf(stderr, "/%-9s %-17s  %s\n", commands[i].name,
                 commands[i].argument == NULL ? "" : commands[i].argument, commands[i].help);
-    fputs("\nA message that begins with / is written //. A \\ at its end goes on in the next line, "
-          "and\n\"\"\" begins and ends a text of several lines.",
+    fputs("\nA message that begins with / is written //. A \\ at the end of a line goes on in\n"
+          "the next one, and \"\"\" begins and ends a text of several lines.\n",
           stderr);
     if (chat_can_ask(of))
-        fputs(" Alt-Enter breaks a line, and pasted text keeps\nits lines. Ctrl-C stops an answer "
-              "or clears the line; the arrow keys recall what was typed.",
+        fputs("Alt-Enter breaks a line, and pasted text keeps its lines. The arrow keys recall\n"
+              "what was typed, Ctrl-R searches it. Ctrl-C stops an answer or clears the line.\n",
               stderr);
-    fputc('\n', stderr);
     return EXIT_GOOD;
+}
+
+/* ---- completion ------------------------------------------------------------------------------ */
+
+#define MOST_LINES 64
+
+/* Adds a line of the command's name, what is between, and `length` bytes. */
+static void add_line(const char **lines, size_t *count, const char *name, const char *between,
+                     const char *rest, size_t length)
+{
+    char *line = NULL;
+    if (*count + 1 < MOST_LINES &&
+        asprintf(&line, "/%s%s%.*s", name, between, (int)length, rest) >= 0)
+        lines[(*count)++] = line; /* lives as long as the program */
+}
+
+/* A line for each command, and for each of the words that can stand behind it. */
+static void add_lines(const char **lines, size_t *count, const chat_command *of)
+{
+    const char *argument = of->argument;
+    add_line(lines, count, of->name, argument == NULL ? "" : " ", "", 0);
+    if (argument == NULL || argument[0] != '[')
+        return;
+    for (const char *word = argument + 1; *word != '\0';) {
+        size_t length = strcspn(word, "|]");
+        add_line(lines, count, of->name, " ", word, length);
+        word += length + 1;
+    }
 }
 
 const line_guide *chat_command_guide(void)
 {
-    static const char *const lines[] = {"/help",           "/reset",         "/undo",
-                                        "/retry",          "/continue",      "/thinking",
-                                        "/thinking on",    "/thinking off",  "/thinking dim",
-                                        "/reasoning ",     "/reasoning low", "/reasoning medium",
-                                        "/reasoning high", "/save ",         "/load ",
-                                        "/stats",          "/quit",          NULL};
+    static const char *lines[MOST_LINES];
     static const char *const before_files[] = {"/save ", "/load ", NULL};
     static const line_guide guide = {lines, before_files};
+    size_t count = 0;
+    if (lines[0] != NULL)
+        return &guide;
+    for (size_t i = 0; i < COMMANDS; i++)
+        add_lines(lines, &count, &commands[i]);
     return &guide;
 }
+
+/* ---- running --------------------------------------------------------------------------------- */
 
 /* The command that a word names: in full, or by a beginning that no other has. */
 static const chat_command *find_command(const char *word, size_t length)

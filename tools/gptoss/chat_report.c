@@ -23,8 +23,7 @@ static void tell_outside(chat *of)
     if (!of->last.outside || of->told_outside)
         return;
     of->told_outside = true;
-    show_note(&of->show, "this model answers without the channels of the chat format: what it says "
-                         "counts as its answer");
+    show_note(&of->show, "this model leaves the chat format out: all that it says is its answer");
 }
 
 void chat_report_end(chat *of)

@@ -29,8 +29,9 @@ static void hint_at_chat(const gptoss_tokenizer *tokenizer, const options *given
         !gptoss_tokenizer_special(tokenizer, "<|start|>", &id) ||
         !gptoss_tokenizer_special(tokenizer, "<|message|>", &id))
         return;
-    console_note("hint: this is a raw completion; gptoss chat, or --chat, asks the model in the chat "
-                 "format that it knows");
+    console_note(
+        "hint: this is a raw completion; gptoss chat, or --chat, asks the model in the chat "
+        "format that it knows");
 }
 
 /* ---- during ---------------------------------------------------------------------------------- */
