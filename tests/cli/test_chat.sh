@@ -131,8 +131,8 @@ expect "no history" test ! -e home/.local
 printf 'a\\\nb\n"""c\n/d\n"""\n"""\ne\n\n"""\n//f\n""" g""" h' >in
 run "${chat[@]}" --json
 expect_status 0
-{ cat in; printf '\n/save lines.json\n'; } >more
-cp more in
+{ cat in; printf '\n/save lines.json\n'; } >lines
+cp lines in
 run "${chat[@]}"
 expect_status 0
 [[ $(json lines.json messages 1 content) == $'a\nb' ]] || complain 'a backslash goes on'

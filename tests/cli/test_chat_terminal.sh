@@ -139,7 +139,7 @@ keys Enter
 shows 1 '^reasoning is high from now on'
 
 # Several lines, typed and pasted. Nothing is sent before the return key.
-enter 'one\' 1 '^\.\.\.'
+enter "one\\" 1 '^\.\.\.'
 enter 'two' 3 "$hello"
 enter '"""' 2 '^\.\.\.'
 enter 'three' 3 '^\.\.\.'

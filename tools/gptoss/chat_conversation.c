@@ -16,8 +16,8 @@ void conversation_free(conversation *of)
     *of = (conversation){NULL};
 }
 
-/* Puts a message that becomes the conversation's own before the one at `index`. */
-static void take(conversation *into, size_t index, gptoss_message *message)
+/* Puts a message before the one at `index`; its memory becomes the conversation's. */
+static void take(conversation *into, size_t index, gptoss_message message, void *memory)
 {
     if (into->count == into->room) {
         into->room = 2 * into->room + 16;
@@ -27,13 +27,14 @@ static void take(conversation *into, size_t index, gptoss_message *message)
     size_t after = into->count++ - index;
     memmove(into->messages + index + 1, into->messages + index, after * sizeof *into->messages);
     memmove(into->owned + index + 1, into->owned + index, after * sizeof *into->owned);
-    into->messages[index] = *message;
-    into->owned[index] = message;
+    into->messages[index] = message;
+    into->owned[index] = memory;
 }
 
 void conversation_insert(conversation *into, size_t index, const gptoss_message *message)
 {
-    take(into, index, message_copy(message));
+    gptoss_message *copy = message_copy(message);
+    take(into, index, *copy, copy);
 }
 
 void conversation_add(conversation *to, const gptoss_message *message)
@@ -65,7 +66,7 @@ void conversation_replace(conversation *in, size_t index, const gptoss_message *
 void conversation_move(conversation *from, size_t index, conversation *to)
 {
     for (size_t i = index; i < from->count; i++)
-        take(to, to->count, from->owned[i]);
+        take(to, to->count, from->messages[i], from->owned[i]);
     from->count = index < from->count ? index : from->count;
 }
 

@@ -14,7 +14,7 @@
 /* Starts zeroed. The messages are copies of its own. */
 typedef struct conversation {
     gptoss_message *messages; /* [count], as gptoss_render takes them */
-    gptoss_message **owned;   /* [count] the same ones, each in its memory */
+    void **owned;             /* [count] the memory of each */
     size_t count;
     size_t room;
 } conversation;

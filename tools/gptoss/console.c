@@ -209,10 +209,10 @@ bool console_wait_input(int descriptor)
     sigemptyset(&none_more);
     sigaddset(&none_more, SIGINT);
     sigprocmask(SIG_BLOCK, &none_more, &before); /* so that no press slips in before the wait */
-    int ready = 0;
-    while (!console_interrupted() && (ready = ppoll(&watched, 1, NULL, &before)) < 0)
-        if (errno != EINTR)
-            break;
+    int ready;
+    do
+        ready = console_interrupted() ? 0 : ppoll(&watched, 1, NULL, &before);
+    while (ready < 0 && errno == EINTR);
     sigprocmask(SIG_SETMASK, &before, NULL);
     return !console_interrupted();
 }
