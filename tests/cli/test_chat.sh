@@ -214,9 +214,10 @@ expect_line err '^gptoss: cut after 10 tokens \(-n\); /continue goes on$'
 expect_json cut.json 'array 3' messages
 expect "both parts are one message" test "$(json cut.json messages 2 content | wc -w)" == 17
 printf 'short\n/continue\n' >in
-run "${chat[@]}" --json
-expect_status 0
-expect_turn end 2 stop
+run "${chat[@]}"
+expect_status 1
+expect_out 'Yes!\n'
+expect_line err '^gptoss: the answer is complete$'
 printf '/continue\n' >in
 run "${chat[@]}"
 expect_status 1
@@ -400,6 +401,12 @@ expect_status 1
 expect_out 'Yes!\n'
 expect_json still.json 'array 3' messages
 expect "nothing is left behind" bash -c '! ls | grep -q part'
+printf 'precious' >precious
+printf 'short\n/save precious\n' >in
+run "${chat[@]}"
+expect_status 1
+expect_line err '^gptoss: precious is there and no conversation; it stays as it is$'
+expect "another file is not overwritten" test "$(cat precious)" == precious
 printf '/save ~/home.json\n' >in
 run "${chat[@]}"
 expect_status 0

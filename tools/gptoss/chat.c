@@ -49,10 +49,13 @@ static int open_runtime(runtime *opened, const options *given)
     return status;
 }
 
-/* Saves to --session after every answer. */
+/* Brings the file of --session up to date. */
 static int save_session(chat *of)
 {
-    return of->given->session == NULL ? EXIT_GOOD : chat_file_save(of, of->given->session);
+    if (of->given->session == NULL || !of->changed)
+        return EXIT_GOOD;
+    of->changed = false;
+    return chat_file_save(of, of->given->session);
 }
 
 /* ---- one answer ------------------------------------------------------------------------------ */
@@ -83,6 +86,7 @@ static int answer_once(chat *of)
     int status = read_message(of);
     if (status == EXIT_GOOD)
         status = chat_answer(of, &refused);
+    of->changed = !refused;
     if (status == EXIT_GOOD)
         status = save_session(of);
     return status == EXIT_GOOD && console_interrupted() ? EXIT_INTERRUPTED : status;
@@ -111,6 +115,7 @@ static int say(chat *of, gptoss_text text)
     int status = chat_answer(of, &refused);
     if (refused)
         conversation_cut(&of->talk, conversation_last_turn(&of->talk));
+    of->changed = of->changed || !refused;
     return status;
 }
 
@@ -119,7 +124,7 @@ static bool is_blank(const input_text *text)
     return strspn(text->bytes, " \t\n") == text->length;
 }
 
-/* What was typed: a command, or a message. Both a saved session. */
+/* What was typed: a command, or a message. */
 static int take(chat *of, const input_text *typed, bool quoted, bool *quit)
 {
     bool slash = !quoted && typed->bytes[0] == '/';

@@ -74,6 +74,8 @@ typedef struct chat {
     chat_turn last; /* meaningful when totals.runs > 0 */
     chat_totals totals;
     bool told_outside; /* that the model does not follow the format */
+    bool complete;     /* the last message is known to be */
+    bool changed;      /* the conversation is not that of --session */
 } chat;
 
 /* Answers the message of -p or -f with the defaults of gptoss chat, for gptoss generate --chat.
@@ -93,7 +95,7 @@ bool chat_can_ask(const chat *of);
  */
 int chat_answer(chat *of, bool *refused);
 
-/* The same, going on where the last message was cut. */
+/* The same, going on in the last message, unless it is complete. */
 int chat_go_on(chat *of, bool *refused);
 
 #endif

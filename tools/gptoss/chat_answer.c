@@ -50,7 +50,7 @@ static int run_until_cut(chat *of, bool open, bool *refused)
             !chat_room_go_on(of))
             break;
         most -= most == UINT32_MAX ? 0 : of->last.generated;
-        open = of->talk.count > first;
+        open = of->talk.count > first && !of->complete;
     }
     return of->show.broken ? EXIT_FAILED : EXIT_GOOD;
 }
@@ -82,5 +82,5 @@ int chat_answer(chat *of, bool *refused)
 
 int chat_go_on(chat *of, bool *refused)
 {
-    return answer(of, true, refused);
+    return answer(of, !of->complete, refused);
 }

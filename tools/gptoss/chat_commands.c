@@ -12,6 +12,7 @@ typedef struct chat_command {
     const char *name;
     const char *argument; /* NULL: none */
     const char *help;
+    bool changes; /* the conversation */
     int (*run)(chat *of, const char *argument);
 } chat_command;
 
@@ -40,6 +41,7 @@ static int undo(chat *of, const char *argument)
     if (turn == of->talk.count)
         return complain(of, "there is nothing to take back");
     conversation_cut(&of->talk, turn);
+    of->complete = false; /* what is the last one now may not be */
     show_aside(&of->show, "took one turn back, %zu left", conversation_turns(&of->talk));
     return EXIT_GOOD;
 }
@@ -61,6 +63,7 @@ static int retry(chat *of, const char *argument)
     bool nothing = refused || (of->last.silent && of->last.stop == CHAT_STOP_KEY);
     if (nothing && before.count > 0) {
         conversation_move(&before, 0, &of->talk);
+        of->complete = false; /* that is not known any more */
         show_aside(&of->show, "the answer that was there stays");
     }
     conversation_free(&before);
@@ -75,6 +78,8 @@ static int go_on(chat *of, const char *argument)
         of->talk.count == 0 ? NULL : &of->talk.messages[of->talk.count - 1];
     if (last == NULL || last->role != GPTOSS_ROLE_ASSISTANT || last->content_count != 1)
         return complain(of, "there is no answer to go on with");
+    if (of->complete && message_part_of(last) == PART_ANSWER)
+        return complain(of, "the answer is complete");
     return chat_go_on(of, &refused);
 }
 
@@ -158,17 +163,17 @@ static int thinking(chat *of, const char *argument)
 /* ---- the table ------------------------------------------------------------------------------- */
 
 static const chat_command commands[] = {
-    {"help", NULL, "this", print_help},
-    {"reset", NULL, "forget the conversation, but not the system message", reset},
-    {"undo", NULL, "take back your last message and its answer", undo},
-    {"retry", NULL, "another answer to your last message", retry},
-    {"continue", NULL, "go on with an answer that was cut or stopped", go_on},
-    {"thinking", "[on|off|dim]", "show the last thoughts, or say how to", thinking},
-    {"reasoning", "[low|medium|high]", "how hard the model thinks", reasoning},
-    {"save", "FILE", "keep the conversation, as JSON in a FILE.json", save},
-    {"load", "FILE", "go on with a conversation", load},
-    {"stats", NULL, "tokens, speed, and what the cache has saved", stats},
-    {"quit", NULL, "end the chat, as Ctrl-D does", NULL},
+    {"help", NULL, "this", false, print_help},
+    {"reset", NULL, "forget the conversation, but not the system message", true, reset},
+    {"undo", NULL, "take back your last message and its answer", true, undo},
+    {"retry", NULL, "another answer to your last message", true, retry},
+    {"continue", NULL, "go on with an answer that was cut or stopped", true, go_on},
+    {"thinking", "[on|off|dim]", "show the last thoughts, or say how to", false, thinking},
+    {"reasoning", "[low|medium|high]", "how hard the model thinks", true, reasoning},
+    {"save", "FILE", "keep the conversation, as JSON in a FILE.json", false, save},
+    {"load", "FILE", "go on with a conversation", true, load},
+    {"stats", NULL, "tokens, speed, and what the cache has saved", false, stats},
+    {"quit", NULL, "end the chat, as Ctrl-D does", false, NULL},
 };
 #define COMMANDS (sizeof commands / sizeof *commands)
 
@@ -269,6 +274,7 @@ int chat_command_run(chat *of, const char *line, bool *quit)
         status = EXIT_GOOD;
     } else {
         status = meant->run(of, trimmed);
+        of->changed = of->changed || meant->changes;
     }
     free(trimmed);
     return status;

@@ -56,13 +56,14 @@ static gptoss_status read_note(const gptoss_tokenizer *tokenizer, const char *js
 }
 
 /* Puts the messages that were read in place of the present ones. */
-static void take_messages(conversation *talk, gptoss_conversation *read)
+static void take_messages(chat *of, gptoss_conversation *read)
 {
     size_t count;
     const gptoss_message *messages = gptoss_conversation_messages(read, &count);
-    conversation_cut(talk, 0);
+    conversation_cut(&of->talk, 0);
     for (size_t i = 0; i < count; i++)
-        conversation_add(talk, &messages[i]);
+        conversation_add(&of->talk, &messages[i]);
+    of->complete = false; /* files do not say */
     gptoss_conversation_close(read);
 }
 
@@ -83,7 +84,7 @@ static int load_json(chat *of, const char *path)
     if (status != EXIT_GOOD)
         return status;
     if (read_note(of->opened->tokenizer, text.bytes, text.length, path, &read, &error) == GPTOSS_OK)
-        take_messages(&of->talk, read);
+        take_messages(of, read);
     else
         status = console_error(&error);
     free(text.bytes);
@@ -123,7 +124,7 @@ static int load_session(chat *of, const char *path)
         gptoss_sequence_close(sequence);
         return console_error(&error);
     }
-    take_messages(&of->talk, read);
+    take_messages(of, read);
     gptoss_sequence_close(of->opened->sequence);
     of->opened->sequence = sequence;
     return EXIT_GOOD;
@@ -131,11 +132,25 @@ static int load_session(chat *of, const char *path)
 
 /* ---- either kind ----------------------------------------------------------------------------- */
 
+/* Whether there is a file that is nothing of ours. */
+static bool is_other_file(const char *path)
+{
+    FILE *file = is_session(path) ? NULL : fopen(path, "rb");
+    int first = file == NULL ? EOF : getc(file);
+    if (file != NULL)
+        fclose(file);
+    return first != EOF && first != '{' && first != '[';
+}
+
 int chat_file_save(chat *of, const char *path)
 {
     input_text text;
     gptoss_error error;
     int status = EXIT_GOOD;
+    if (is_other_file(path)) {
+        console_note("%s is there and no conversation; it stays as it is", path);
+        return EXIT_FAILED;
+    }
     if (!write_note(&of->talk, &text)) {
         console_note("out of memory: the conversation was not saved");
         return EXIT_FAILED;

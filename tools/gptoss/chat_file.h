@@ -6,8 +6,9 @@
 
 /*
  * Writes the conversation: as JSON, which gptoss render reads, when the name ends with .json; else
- * with the cache, for this model alone. The file is there whole or not at all. Returns the exit
- * status, after a sentence when that is not EXIT_GOOD.
+ * with the cache, for this model alone. The file is there whole or not at all, and takes the place
+ * of no file that is not a conversation. Returns the exit status, after a sentence when that is not
+ * EXIT_GOOD.
  */
 int chat_file_save(chat *of, const char *path);
 

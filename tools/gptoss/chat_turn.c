@@ -107,8 +107,10 @@ static void on_event(void *user, const gptoss_parser_event *event)
         show_text(show, event->text);
     } else {
         show_end(show, event->message);
-        if (!state->foreign || event->message->content->text.length > 0)
+        /* a header that was cut, or is someone else's, is no message */
+        if (event->end != GPTOSS_ENDED_CUT || event->message->content->text.length > 0)
             keep_message(state, event->message);
+        state->of->complete = event->end != GPTOSS_ENDED_CUT;
         state->begun = false;
     }
 }
