@@ -379,6 +379,23 @@ typedef struct gptoss_tool {
     gptoss_text parameters;
 } gptoss_tool;
 
+/* Functions that a program offers. */
+typedef struct gptoss_tool_list gptoss_tool_list;
+
+/*
+ * Reads functions from JSON: a list of {"type": "function", "function": {"name", "description",
+ * "parameters"}} as OpenAI's API takes them, or of the inner objects alone, or an object with such
+ * a list as its member "tools". Tells the byte of a fault and refuses it (GPTOSS_FORMAT), and so it
+ * does a name that is not made of letters, digits, _ and -, and one that is there twice. `what`
+ * names the text in errors. A description may be missing, and is empty then.
+ */
+GPTOSS_API gptoss_status gptoss_tool_list_read(const char *json, size_t length, const char *what,
+                                               gptoss_tool_list **out, gptoss_error *error);
+GPTOSS_API void gptoss_tool_list_close(gptoss_tool_list *list);
+
+/* The functions, which live as long as the list. */
+GPTOSS_API const gptoss_tool *gptoss_tool_list_tools(const gptoss_tool_list *list, size_t *count);
+
 /* The tools NAME.TOOL. One without tools is but its description, as python is. */
 typedef struct gptoss_tool_namespace {
     gptoss_text name;
@@ -696,6 +713,12 @@ GPTOSS_API void gptoss_sequence_clear(gptoss_sequence *sequence);
  * memory of a window in every sliding layer; on failure (GPTOSS_MEMORY) nothing has changed.
  */
 GPTOSS_API gptoss_status gptoss_sequence_mark(gptoss_sequence *sequence, gptoss_error *error);
+
+/* The same for an earlier length, so that a prompt can be fed at once and be marked within. Up to
+ * `chunk` tokens before the present one that is possible; further back it may be refused
+ * (GPTOSS_LIMIT), as going there would be. */
+GPTOSS_API gptoss_status gptoss_sequence_mark_at(gptoss_sequence *sequence, uint32_t length,
+                                                 gptoss_error *error);
 
 /*
  * Forgets the tokens from position `length` on, so that the timeline can go on differently there.

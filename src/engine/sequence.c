@@ -92,25 +92,6 @@ void gptoss_sequence_clear(gptoss_sequence *sequence)
 
 /* ---- going back ------------------------------------------------------------------------------ */
 
-gptoss_status gptoss_sequence_mark(gptoss_sequence *sequence, gptoss_error *error)
-{
-    uint32_t count = sequence->mark_count;
-    uint32_t length = sequence->cache.length;
-    if (length == 0 || (count > 0 && sequence->marks[count - 1].length == length))
-        return GPTOSS_OK;
-    bool full = count == GPTOSS_MAX_MARKS; /* then the first one's memory serves the new one */
-    kv_mark mark = full ? sequence->marks[0] : (kv_mark){0};
-    gptoss_status status =
-        kv_mark_take(&mark, &sequence->cache, gptoss_model_config(sequence->model), error);
-    if (status != GPTOSS_OK)
-        return status;
-    if (full)
-        memmove(sequence->marks, sequence->marks + 1, (--count) * sizeof *sequence->marks);
-    sequence->marks[count] = mark;
-    sequence->mark_count = count + 1;
-    return GPTOSS_OK;
-}
-
 /* The last mark at `length` or before; NULL when there is none. */
 static const kv_mark *mark_before(const gptoss_sequence *sequence, uint32_t length)
 {
@@ -118,6 +99,53 @@ static const kv_mark *mark_before(const gptoss_sequence *sequence, uint32_t leng
     while (i > 0 && sequence->marks[i - 1].length > length)
         i--;
     return i == 0 ? NULL : &sequence->marks[i - 1];
+}
+
+/* Puts a mark of `length` behind those of lesser lengths; the oldest makes room when there are as
+ * many as are kept. */
+static gptoss_status add_mark(gptoss_sequence *sequence, uint32_t length, gptoss_error *error)
+{
+    uint32_t count = sequence->mark_count;
+    kv_mark *marks = sequence->marks;
+    bool full = count == GPTOSS_MAX_MARKS; /* then the first one's memory serves the new one */
+    kv_mark mark = full ? marks[0] : (kv_mark){0};
+    gptoss_status status =
+        kv_mark_take(&mark, &sequence->cache, gptoss_model_config(sequence->model), length, error);
+    if (status != GPTOSS_OK)
+        return status;
+    if (full)
+        memmove(marks, marks + 1, (--count) * sizeof *marks);
+    uint32_t place = count;
+    for (; place > 0 && marks[place - 1].length > length; place--)
+        marks[place] = marks[place - 1];
+    marks[place] = mark;
+    sequence->mark_count = count + 1;
+    return GPTOSS_OK;
+}
+
+gptoss_status gptoss_sequence_mark_at(gptoss_sequence *sequence, uint32_t length,
+                                      gptoss_error *error)
+{
+    const kv_cache *cache = &sequence->cache;
+    const kv_mark *mark = mark_before(sequence, length);
+    if (length > cache->length)
+        return fail(error, GPTOSS_USAGE, "cannot mark position %u of a sequence of %u tokens",
+                    length, cache->length);
+    if (length == 0 || (mark != NULL && mark->length == length))
+        return GPTOSS_OK;
+    if (!kv_cache_holds(cache, gptoss_model_config(sequence->model), length))
+        return fail(error, GPTOSS_LIMIT,
+                    "cannot mark position %u: of the %u tokens the sliding layers hold those from "
+                    "position %u on only",
+                    length, cache->length, cache->oldest);
+    if (sequence->mark_count == GPTOSS_MAX_MARKS && length < sequence->marks[0].length)
+        return GPTOSS_OK; /* it would be the first to go */
+    return add_mark(sequence, length, error);
+}
+
+gptoss_status gptoss_sequence_mark(gptoss_sequence *sequence, gptoss_error *error)
+{
+    return gptoss_sequence_mark_at(sequence, sequence->cache.length, error);
 }
 
 gptoss_status gptoss_sequence_rewind(gptoss_sequence *sequence, uint32_t length,

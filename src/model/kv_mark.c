@@ -15,14 +15,14 @@ static size_t mark_bytes(const kv_cache *cache, const gptoss_config *config)
 }
 
 gptoss_status kv_mark_take(kv_mark *mark, const kv_cache *cache, const gptoss_config *config,
-                           gptoss_error *error)
+                           uint32_t length, gptoss_error *error)
 {
     size_t bytes = mark_bytes(cache, config);
     if (mark->windows == NULL)
         mark->windows = memory_allocate(bytes > 0 ? bytes : 1);
     if (mark->windows == NULL)
         return fail_memory(error, "a mark in a sequence", bytes);
-    mark->length = cache->length;
+    mark->length = length;
     uint8_t *next = mark->windows;
     size_t step = kv_cache_position_bytes(config, cache->format);
     for (uint32_t layer = 0; layer < config->layers; layer++)

@@ -10,10 +10,10 @@ typedef struct kv_mark {
                          cache's format: the last window - 1 positions before `length` */
 } kv_mark;
 
-/* Keeps the present window of the cache. A mark that was taken before is taken anew; a zeroed one
- * gets its memory, and without any stays as it is (GPTOSS_MEMORY). */
+/* Keeps the window before `length`, which the rings hold. A mark that was taken before is taken
+ * anew; a zeroed one gets its memory, and without any stays as it is (GPTOSS_MEMORY). */
 gptoss_status kv_mark_take(kv_mark *mark, const kv_cache *cache, const gptoss_config *config,
-                           gptoss_error *error);
+                           uint32_t length, gptoss_error *error);
 
 /* Brings the cache back to the mark. The positions before it in full layers must be the same as
  * when it was taken. */

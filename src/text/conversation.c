@@ -2,9 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/arena.h"
-#include "base/json_pull.h"
-#include "text/harmony.h"
+#include "text/harmony_json.h"
 
 struct gptoss_conversation {
     arena memory; /* of everything below */
@@ -12,110 +10,15 @@ struct gptoss_conversation {
     size_t count;
 };
 
-/* The JSON, and where to put what it says. */
-typedef struct reading {
-    json_pull json;
-    arena *memory;
-} reading;
-
-/* Stops when there was no memory for what has been read. */
-static bool stored(reading *in, const void *object)
-{
-    if (object != NULL)
-        return true;
-    return pull_fail(&in->json, GPTOSS_MEMORY, "there is no memory for the conversation");
-}
-
-/* The elements of the array that comes next, or the members of the object, for an array of `size`
- * bytes each; the reader stays before it. */
-static void *room_for(reading *in, size_t size, size_t *count)
-{
-    json_pull *json = &in->json;
-    byte_span name;
-    const char *mark = pull_mark(json);
-    *count = 0;
-    if (pull_peek(json) == JSON_OBJECT)
-        for (pull_object(json); pull_member(json, &name) && pull_skip(json);)
-            ++*count;
-    else
-        for (pull_array(json); pull_element(json) && pull_skip(json);)
-            ++*count;
-    pull_seek(json, mark);
-    void *objects = arena_take(in->memory, *count, size);
-    return stored(in, objects) ? objects : NULL;
-}
-
-/* ---- texts ----------------------------------------------------------------------------------- */
-
-static bool read_text(reading *in, gptoss_text *out)
-{
-    byte_span span;
-    if (!pull_string(&in->json, &span))
-        return false;
-    *out = (gptoss_text){arena_copy(in->memory, span.data, span.length), span.length};
-    return stored(in, out->data);
-}
-
-/* Reads over a null and returns true when one comes next. */
-static bool skip_null(reading *in)
-{
-    return pull_peek(&in->json) == JSON_NULL && pull_skip(&in->json);
-}
-
-static bool read_optional_text(reading *in, gptoss_text *out)
-{
-    *out = (gptoss_text){NULL, 0};
-    return skip_null(in) || read_text(in, out);
-}
-
-/* Any value but null, as it is written. */
-static bool read_source(reading *in, gptoss_text *out)
-{
-    *out = (gptoss_text){NULL, 0};
-    if (skip_null(in))
-        return true;
-    const char *begin = pull_mark(&in->json);
-    if (!pull_skip(&in->json))
-        return false;
-    size_t length = (size_t)(pull_mark(&in->json) - begin);
-    *out = (gptoss_text){arena_copy(in->memory, begin, length), length};
-    return stored(in, out->data);
-}
-
-/* Whether a member that must be there was. */
-static bool need(reading *in, gptoss_text text, const char *what)
-{
-    return text.data != NULL || pull_fail(&in->json, GPTOSS_FORMAT, "expected %s before", what);
-}
-
 /* ---- tools ----------------------------------------------------------------------------------- */
-
-static bool read_tool(reading *in, gptoss_tool *out)
-{
-    byte_span name;
-    if (!pull_object(&in->json))
-        return false;
-    while (pull_member(&in->json, &name)) {
-        if (byte_span_is(name, "name"))
-            read_text(in, &out->name);
-        else if (byte_span_is(name, "description"))
-            read_text(in, &out->description);
-        else if (byte_span_is(name, "parameters"))
-            read_source(in, &out->parameters);
-        else
-            pull_skip(&in->json);
-    }
-    return need(in, out->name, "the tool's \"name\"") &&
-           need(in, out->description, "the tool's \"description\"");
-}
 
 static bool read_tools(reading *in, gptoss_tool_namespace *out)
 {
-    gptoss_tool *tools = room_for(in, sizeof *tools, &out->tool_count);
+    gptoss_tool *tools = reading_room_for(in, sizeof *tools, &out->tool_count);
     out->tools = tools;
     pull_array(&in->json);
     for (size_t i = 0; pull_element(&in->json) && i < out->tool_count; i++)
-        if (!read_tool(in, &tools[i]))
+        if (!reading_tool(in, true, &tools[i]))
             return false;
     return in->json.status == GPTOSS_OK;
 }
@@ -126,19 +29,19 @@ static bool read_namespace(reading *in, byte_span key, gptoss_tool_namespace *ou
     gptoss_text expected = {arena_copy(in->memory, key.data, key.length), key.length};
     bool listed = false;
     byte_span name;
-    if (!stored(in, expected.data) || !pull_object(&in->json))
+    if (!reading_stored(in, expected.data) || !pull_object(&in->json))
         return false;
     while (pull_member(&in->json, &name)) {
         if (byte_span_is(name, "name"))
-            read_text(in, &out->name);
+            reading_text(in, &out->name);
         else if (byte_span_is(name, "description"))
-            read_optional_text(in, &out->description);
+            reading_optional_text(in, &out->description);
         else if (byte_span_is(name, "tools"))
             listed = read_tools(in, out);
         else
             pull_skip(&in->json);
     }
-    if (!need(in, out->name, "the namespace's \"name\""))
+    if (!reading_need(in, out->name, "the namespace's \"name\""))
         return false;
     if (out->name.length != expected.length ||
         memcmp(out->name.data, expected.data, expected.length) != 0)
@@ -155,11 +58,11 @@ static bool read_namespaces(reading *in, const gptoss_tool_namespace **out, size
     byte_span key;
     *out = NULL;
     *count = 0;
-    if (skip_null(in))
+    if (reading_null(in))
         return true;
     if (pull_peek(&in->json) != JSON_OBJECT)
         return pull_object(&in->json); /* says what it found instead */
-    gptoss_tool_namespace *spaces = room_for(in, sizeof *spaces, count);
+    gptoss_tool_namespace *spaces = reading_room_for(in, sizeof *spaces, count);
     *out = spaces;
     pull_object(&in->json);
     for (size_t i = 0; pull_member(&in->json, &key) && i < *count; i++)
@@ -179,7 +82,7 @@ static bool read_effort(reading *in, gptoss_effort *out)
         {"Low", GPTOSS_EFFORT_LOW}, {"Medium", GPTOSS_EFFORT_MEDIUM}, {"High", GPTOSS_EFFORT_HIGH}};
     byte_span name;
     *out = GPTOSS_EFFORT_NONE;
-    if (skip_null(in))
+    if (reading_null(in))
         return true;
     if (!pull_string(&in->json, &name))
         return false;
@@ -193,11 +96,11 @@ static bool read_effort(reading *in, gptoss_effort *out)
 
 static bool read_channels(reading *in, gptoss_system_content *out)
 {
-    gptoss_text *channels = room_for(in, sizeof *channels, &out->channel_count);
+    gptoss_text *channels = reading_room_for(in, sizeof *channels, &out->channel_count);
     out->channels = channels;
     pull_array(&in->json);
     for (size_t i = 0; pull_element(&in->json) && i < out->channel_count; i++)
-        if (!read_text(in, &channels[i]))
+        if (!reading_text(in, &channels[i]))
             return false;
     return in->json.status == GPTOSS_OK;
 }
@@ -207,7 +110,7 @@ static bool read_channel_config(reading *in, gptoss_system_content *out)
     byte_span name;
     bool listed = false;
     bool told = false;
-    if (skip_null(in))
+    if (reading_null(in))
         return true;
     pull_object(&in->json);
     while (pull_member(&in->json, &name)) {
@@ -229,15 +132,15 @@ static bool read_system_content(reading *in, gptoss_system_content *out)
     pull_object(&in->json);
     while (pull_member(&in->json, &name)) {
         if (byte_span_is(name, "model_identity"))
-            read_optional_text(in, &out->identity);
+            reading_optional_text(in, &out->identity);
         else if (byte_span_is(name, "reasoning_effort"))
             read_effort(in, &out->effort);
         else if (byte_span_is(name, "tools"))
             read_namespaces(in, &out->namespaces, &out->namespace_count);
         else if (byte_span_is(name, "conversation_start_date"))
-            read_optional_text(in, &out->date);
+            reading_optional_text(in, &out->date);
         else if (byte_span_is(name, "knowledge_cutoff"))
-            read_optional_text(in, &out->knowledge_cutoff);
+            reading_optional_text(in, &out->knowledge_cutoff);
         else if (byte_span_is(name, "channel_config"))
             read_channel_config(in, out);
         else
@@ -252,7 +155,7 @@ static bool read_developer_content(reading *in, gptoss_developer_content *out)
     pull_object(&in->json);
     while (pull_member(&in->json, &name)) {
         if (byte_span_is(name, "instructions"))
-            read_optional_text(in, &out->instructions);
+            reading_optional_text(in, &out->instructions);
         else if (byte_span_is(name, "tools"))
             read_namespaces(in, &out->namespaces, &out->namespace_count);
         else
@@ -267,11 +170,11 @@ static bool read_text_content(reading *in, gptoss_text *out)
     pull_object(&in->json);
     while (pull_member(&in->json, &name)) {
         if (byte_span_is(name, "text"))
-            read_text(in, out);
+            reading_text(in, out);
         else
             pull_skip(&in->json);
     }
-    return need(in, *out, "the content's \"text\"");
+    return reading_need(in, *out, "the content's \"text\"");
 }
 
 /* The kind that an object's "type" names; the reader stays before the object. */
@@ -321,9 +224,9 @@ static bool read_contents(reading *in, gptoss_message *out)
         contents = arena_take(in->memory, 1, sizeof *contents);
         out->content = contents;
         out->content_count = 1;
-        return stored(in, contents) && read_text(in, &contents->text);
+        return reading_stored(in, contents) && reading_text(in, &contents->text);
     }
-    contents = room_for(in, sizeof *contents, &out->content_count);
+    contents = reading_room_for(in, sizeof *contents, &out->content_count);
     out->content = contents;
     pull_array(&in->json);
     for (size_t i = 0; pull_element(&in->json) && i < out->content_count; i++)
@@ -353,15 +256,15 @@ static bool read_message(reading *in, gptoss_message *out)
         if (byte_span_is(name, "role"))
             has_role = read_role(in, &out->role);
         else if (byte_span_is(name, "name"))
-            read_optional_text(in, &out->name);
+            reading_optional_text(in, &out->name);
         else if (byte_span_is(name, "recipient"))
-            read_optional_text(in, &out->recipient);
+            reading_optional_text(in, &out->recipient);
         else if (byte_span_is(name, "content"))
             read_contents(in, out);
         else if (byte_span_is(name, "channel"))
-            read_optional_text(in, &out->channel);
+            reading_optional_text(in, &out->channel);
         else if (byte_span_is(name, "content_type"))
-            read_optional_text(in, &out->content_type);
+            reading_optional_text(in, &out->content_type);
         else
             pull_skip(&in->json);
     }
@@ -373,7 +276,7 @@ static bool read_message(reading *in, gptoss_message *out)
 
 static bool read_messages(reading *in, gptoss_conversation *out)
 {
-    gptoss_message *messages = room_for(in, sizeof *messages, &out->count);
+    gptoss_message *messages = reading_room_for(in, sizeof *messages, &out->count);
     out->messages = messages;
     pull_array(&in->json);
     for (size_t i = 0; pull_element(&in->json) && i < out->count; i++)

@@ -260,3 +260,34 @@ gptoss_status header_salvage(gptoss_text text, const gptoss_role *role, bool clo
     text_free(&rest);
     return failed ? fail_memory(error, "a header", text.length) : GPTOSS_OK;
 }
+
+/* ---- headers under way ----------------------------------------------------------------------- */
+
+#define MOST_STRANGE_WORDS 3
+#define MOST_STRANGE_BYTES 64  /* of them together: text without spaces is one word */
+#define LONGEST_WORD       128 /* that is a recipient or a content type */
+
+/* Whether a word has its place in a header, wherever it stands. */
+static bool word_belongs(gptoss_text word)
+{
+    if (word.length > LONGEST_WORD)
+        return false;
+    return begins_with(word, "to=") || begins_with(word, HARMONY_CONSTRAIN) ||
+           memmem(word.data, word.length, HARMONY_CHANNEL, strlen(HARMONY_CHANNEL)) != NULL;
+}
+
+bool header_plausible(gptoss_text text, const gptoss_role *role)
+{
+    size_t strange = 0;
+    size_t strange_bytes = 0;
+    size_t at = 0;
+    gptoss_text word = next_word(text, &at);
+    if (word.data != NULL && (role == NULL || text_is(word, gptoss_role_name(*role))))
+        word = next_word(text, &at); /* the role, or a tool in its place */
+    for (; word.data != NULL; word = next_word(text, &at))
+        if (!word_belongs(word)) {
+            strange++;
+            strange_bytes += word.length;
+        }
+    return strange <= MOST_STRANGE_WORDS && strange_bytes <= MOST_STRANGE_BYTES;
+}

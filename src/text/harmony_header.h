@@ -35,4 +35,11 @@ gptoss_status header_parse(gptoss_text text, const gptoss_role *role, arena *mem
 gptoss_status header_salvage(gptoss_text text, const gptoss_role *role, bool closed, arena *memory,
                              harmony_header *out, gptoss_error *error);
 
+/*
+ * Whether a header that is not complete can still be one. It is not when it has more words that
+ * mean nothing in a header, or longer ones, than a model would write there by mistake: then the
+ * model left the header out and is in the middle of what it says.
+ */
+bool header_plausible(gptoss_text text, const gptoss_role *role);
+
 #endif

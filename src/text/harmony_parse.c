@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/text_buffer.h"
+#include "base/utf8.h"
 #include "text/harmony.h"
 #include "text/harmony_header.h"
 
@@ -141,24 +142,42 @@ static gptoss_status close_header(gptoss_parser *parser, gptoss_error *error)
     return status;
 }
 
-/* Makes a message of a header without <|message|>, unless nothing stands in it. */
-static gptoss_status abandon_header(gptoss_parser *parser, gptoss_message_end end,
-                                    gptoss_error *error)
+/* Begins a message of a header without <|message|>, whose words are then content. */
+static gptoss_status give_header_up(gptoss_parser *parser, gptoss_error *error)
 {
     harmony_header header;
     gptoss_text text = header_text(parser);
     const gptoss_role *role = parser->role_given ? &parser->role : NULL;
-    parser->state = BETWEEN;
-    if (text.length == 0)
-        return GPTOSS_OK;
     text.data = arena_copy(&parser->memory, text.data, text.length);
     if (text.data == NULL)
         return fail_memory(error, "a header", text.length);
     gptoss_status status = header_salvage(text, role, false, &parser->memory, &header, error);
-    if (status != GPTOSS_OK)
-        return status;
-    begin_message(parser, &header);
-    return end_message(parser, end, error);
+    if (status == GPTOSS_OK)
+        begin_message(parser, &header);
+    return status;
+}
+
+/* Makes a message of a header that ended without <|message|>, unless nothing stands in it. */
+static gptoss_status abandon_header(gptoss_parser *parser, gptoss_message_end end,
+                                    gptoss_error *error)
+{
+    parser->state = BETWEEN;
+    if (parser->header.length == 0)
+        return GPTOSS_OK;
+    gptoss_status status = give_header_up(parser, error);
+    return status == GPTOSS_OK ? end_message(parser, end, error) : status;
+}
+
+/* Gives the header under way up when it cannot be one any more, so that what the model says is
+ * heard while it says it. A character that is not complete yet is waited for. */
+static gptoss_status doubt_header(gptoss_parser *parser, gptoss_error *error)
+{
+    gptoss_text text = header_text(parser);
+    const gptoss_role *role = parser->role_given ? &parser->role : NULL;
+    if (header_plausible(text, role) ||
+        utf8_valid_prefix((const uint8_t *)text.data, text.length) != text.length)
+        return GPTOSS_OK;
+    return give_header_up(parser, error);
 }
 
 /* ---- tokens ---------------------------------------------------------------------------------- */
@@ -239,10 +258,12 @@ static gptoss_status push_forgiving(gptoss_parser *parser, uint32_t id, gptoss_e
     }
     if (start)
         return GPTOSS_OK;
-    if (parser->state == HEADER)
-        return id == parser->control.message ? close_header(parser, error)
-                                             : add_to_header(parser, id, error);
-    return id == parser->control.message ? GPTOSS_OK : add_to_content(parser, id, error);
+    if (parser->state == CONTENT)
+        return id == parser->control.message ? GPTOSS_OK : add_to_content(parser, id, error);
+    if (id == parser->control.message)
+        return close_header(parser, error);
+    status = add_to_header(parser, id, error);
+    return status == GPTOSS_OK ? doubt_header(parser, error) : status;
 }
 
 /* ---- the parser ------------------------------------------------------------------------------ */

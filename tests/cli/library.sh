@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # Sourced by the tests of the program. What a person types goes through `run`; the expectations
-# after it look at what came back. Arguments: the program, make-checkpoint, json_get, this folder.
+# after it look at what came back. Arguments: the program, make-checkpoint, json_get, this folder,
+# and what some tests take besides, such as script_model.
 set -euo pipefail
 export LC_ALL=C.UTF-8
 gptoss=$1 make_checkpoint=$2 json_get=$3 here=$4

@@ -7,7 +7,7 @@ run --help
 expect_status 0
 expect_err
 expect_line out '^Usage: gptoss COMMAND \[flags\]$'
-commands=(generate perplexity tokenize render parse inspect dump parity bench help)
+commands=(chat generate perplexity tokenize render parse inspect dump parity bench help)
 for command in "${commands[@]}"; do
     expect_line out "^  $command +[a-z]"
 done

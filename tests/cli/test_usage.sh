@@ -18,7 +18,7 @@ usage 'gptoss: expected a command, found nothing; gptoss --help lists them'
 usage 'gptoss: there is no command "genrate"; did you mean generate?' genrate
 usage 'gptoss: there is no command "frobnicate"; gptoss --help lists them' frobnicate
 usage 'gptoss: there is no command "nope"; gptoss --help lists them' help nope
-usage 'gptoss: expected a command, found the flag -m; gptoss generate continues a text, gptoss --help lists the rest' \
+usage 'gptoss: expected a command, found the flag -m; gptoss chat talks with a model, gptoss --help lists the rest' \
     -m model -p hello
 
 usage 'gptoss generate: unknown flag --tmp; did you mean --temp?' generate --tmp 0

@@ -146,6 +146,51 @@ static void check_split(void)
                  NULL, "assistant#final(a)E assistant#final(b)E ");
 }
 
+/* What a model says without a header is heard before it ends. */
+static void check_no_header(void)
+{
+    static const struct {
+        const char *said;
+        const char *heard;
+    } cases[] = {
+        {"it is not", ""},
+        {"it is not so", "assistant(it is not so"},
+        {"assistant it is not", ""},
+        {"<|channel|>final one two three", ""},
+        {"<|channel|>final one two three four five", "assistant#final( one two three four five"},
+        {" to=functions.f<|channel|>commentary <|constrain|>json", ""},
+        {" to=functions.f one two three four", "assistant>functions.f( one two three four"},
+        {"\xe4\xb8\x96\xe4\xb8\x96\xe4\xb8\x96\xe4\xb8\x96\xe4\xb8\x96\xe4\xb8\x96\xe4\xb8\x96"
+         "\xe4\xb8\x96\xe4\xb8\x96\xe4\xb8\x96\xe4\xb8\x96\xe4\xb8\x96\xe4\xb8\x96\xe4\xb8\x96"
+         "\xe4\xb8\x96\xe4\xb8\x96\xe4\xb8\x96\xe4\xb8\x96\xe4\xb8\x96\xe4\xb8\x96\xe4\xb8\x96",
+         ""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        text_buffer out = {0};
+        gptoss_parser *parser;
+        uint32_t *ids;
+        size_t count;
+        gptoss_parser_options options = {.event = note, .user = &out};
+        text_append(&out, "%s", "");
+        gptoss_parser_open(tokenizer, &options, &parser, NULL);
+        gptoss_tokenizer_encode(tokenizer, cases[i].said, strlen(cases[i].said), true, &ids, &count,
+                                NULL);
+        for (size_t k = 0; k < count; k++)
+            gptoss_parser_push(parser, ids[k], NULL);
+        CHECK(strcmp(out.bytes, cases[i].heard) == 0, "%s: %s, expected %s", cases[i].said,
+              out.bytes, cases[i].heard);
+        gptoss_parser_close(parser);
+        free(ids);
+        text_free(&out);
+    }
+    /* In parts that end within a character, until it is long enough. */
+    check_stream(
+        "hello \xe4\xb8\x96 the \xe4\xb8\x96 and \xe4\xb8\x96 of \xe4\xb8\x96<|return|>", false,
+        NULL, "assistant(hello \xe4\xb8\x96 the \xe4\xb8\x96 and \xe4\xb8\x96 of \xe4\xb8\x96)R ");
+    check_stream("one two three four <|channel|>final<|message|>five<|return|>", false, NULL,
+                 "assistant(one two three four )X assistant#final(five)R ");
+}
+
 /* Characters that come in parts, and bytes that are none. */
 static void check_bytes(void)
 {
@@ -196,6 +241,7 @@ int main(void)
     check_good();
     check_refused();
     check_split();
+    check_no_header();
     check_bytes();
     gptoss_tokenizer_close(tokenizer);
     return test_result();

@@ -324,6 +324,61 @@ static void check_batches(void)
     }
 }
 
+/* ---- marks at earlier lengths ---------------------------------------------------------------- */
+
+/* Marks within what was fed at once, in no order, do as those that were made on the way. */
+static void check_earlier(void)
+{
+    static const uint32_t back[] = {1, 0, 3, 2};
+    timeline line;
+    gptoss_error error = {GPTOSS_OK, ""};
+    uint32_t length = 200 + options.chunk < 350 ? 200 + options.chunk : 350;
+    gptoss_sequence *sequence = open_marked(&line, places, 3, length);
+    for (size_t i = 0; i < sizeof back / sizeof *back; i++)
+        for (int twice = 0; twice < 2; twice++)
+            CHECK(gptoss_sequence_mark_at(sequence, length - back[i], &error) == GPTOSS_OK, "%s",
+                  error.message);
+    CHECK(sequence->mark_count == 7, "%u marks", sequence->mark_count);
+    CHECK(gptoss_sequence_mark_at(sequence, 0, NULL) == GPTOSS_OK, "0 needs no mark");
+    CHECK(gptoss_sequence_mark_at(sequence, length + 1, &error) == GPTOSS_USAGE, "beyond the end");
+    gptoss_status early = gptoss_sequence_mark_at(sequence, 100, &error);
+    bool held = gptoss_sequence_rewind(sequence, length, NULL) == GPTOSS_OK &&
+                kv_cache_holds(&sequence->cache, gptoss_model_config(model), 100);
+    CHECK(early == (held ? GPTOSS_OK : GPTOSS_LIMIT), "%d: %s", (int)early, error.message);
+    for (uint32_t steps = 0; steps < 4; steps++) {
+        tell(&line, 2, length + 140);
+        feed(sequence, &line);
+        CHECK(gptoss_sequence_rewind(sequence, length - steps, NULL) == GPTOSS_OK, "to the mark");
+        line.length = length - steps;
+        tell(&line, 3, line.length + 1);
+        feed_and_compare(sequence, &line);
+        CHECK(gptoss_sequence_rewind(sequence, length - steps, NULL) == GPTOSS_OK, "and again");
+        line.length = length - steps;
+    }
+    gptoss_sequence_close(sequence);
+}
+
+/* The oldest mark makes room; one older than all of a full list is not kept. */
+static void check_earlier_of_many(void)
+{
+    timeline line = {.length = 0};
+    gptoss_sequence *sequence = open_sequence();
+    tell(&line, 0, 100);
+    feed(sequence, &line);
+    for (uint32_t i = 0; i < GPTOSS_MAX_MARKS; i++) {
+        mark(sequence);
+        tell(&line, 0, line.length + 2);
+        feed(sequence, &line);
+    }
+    uint32_t first = sequence->marks[0].length;
+    CHECK(gptoss_sequence_mark_at(sequence, line.length - 1, NULL) == GPTOSS_OK, "room");
+    CHECK(sequence->mark_count == GPTOSS_MAX_MARKS && sequence->marks[0].length == first + 2,
+          "the oldest is gone");
+    for (uint32_t i = 1; i < GPTOSS_MAX_MARKS; i++)
+        CHECK(sequence->marks[i - 1].length < sequence->marks[i].length, "mark %u", i);
+    gptoss_sequence_close(sequence);
+}
+
 /* ---- memory ---------------------------------------------------------------------------------- */
 
 /* A pass allocates nothing, a mark its window once. Without memory a mark is refused, and the
@@ -381,6 +436,8 @@ int main(void)
             }
             check_interrupted();
             check_batches();
+            check_earlier();
+            check_earlier_of_many();
             if (chunks[i] == 16)
                 check_memory();
             gptoss_executor_close(executor);

@@ -282,7 +282,7 @@ static gptoss_status use_parser(gptoss_error *error)
 {
     static const char said[] =
         "<|channel|>analysis x<|message|>a<|end|>b \xc3\xa9<|channel|>final<|message|>c<|end|>"
-        "<|start|>one two three to=f<|message|>d<|end|><|start|>u<|end|>";
+        "<|start|>one two three to=f<|message|>d<|end|><|start|>u<|end|>one two three four five";
     gptoss_parser *parser = NULL;
     uint32_t *ids = NULL;
     size_t count = 0;
@@ -309,6 +309,17 @@ static gptoss_status use_prompts(gptoss_error *error)
     return status;
 }
 
+static gptoss_status use_tools(gptoss_error *error)
+{
+    static const char json[] = "[{\"name\": \"f\", \"description\": \"\\u00e9\"},"
+                               "{\"function\": {\"name\": \"g\", \"parameters\": {}}}]";
+    gptoss_tool_list *list = NULL;
+    gptoss_status status = gptoss_tool_list_read(json, sizeof json - 1, "it", &list, error);
+    CHECK((status == GPTOSS_OK) == (list != NULL), "status %d", status);
+    gptoss_tool_list_close(list);
+    return status;
+}
+
 static const struct {
     const char *name;
     gptoss_status (*use)(gptoss_error *error);
@@ -330,6 +341,7 @@ static const struct {
     {"a conversation and its tokens", use_conversation},
     {"tokens and their messages", use_parser},
     {"a list of prompts", use_prompts},
+    {"a list of tools", use_tools},
 };
 
 /* Runs with the allocation number `n` failing; returns whether there were so many. */

@@ -23,7 +23,7 @@ missing_packages()
     command -v pkg-config >/dev/null || echo pkg-config
     local pair
     for pair in libcjson:libcjson-dev zlib:zlib1g-dev libpcre2-8:libpcre2-dev libcrypto:libssl-dev \
-        openblas:libopenblas-openmp-dev; do
+        openblas:libopenblas-openmp-dev libedit:libedit-dev; do
         pkg-config --exists "${pair%:*}" 2>/dev/null || echo "${pair#*:}"
     done
 }

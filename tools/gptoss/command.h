@@ -38,7 +38,15 @@ typedef enum flag_id {
     FLAG_LOGPROBS,
     FLAG_JSON,
     FLAG_NO_DISPLAY_PROMPT,
+    FLAG_CHAT,
+    FLAG_REASONING,
+    FLAG_SYSTEM,
+    FLAG_DEVELOPER,
+    FLAG_TOOLS,
+    FLAG_DATE,
     FLAG_SESSION,
+    FLAG_SHOW_THINKING,
+    FLAG_CONTEXT_FULL,
     FLAG_DECODE,
     FLAG_NULL,
     FLAG_PRINT_IDS,
@@ -105,18 +113,25 @@ typedef struct options {
     const char *html;
     const char *numerics; /* NULL: the command's choice */
     const char *precision;
-    const char *gemm;       /* "auto", "own" or "blas" */
-    const char *cache_type; /* NULL: bf16 but for precision f32 */
-    const char *pack;       /* "on" or "off"; NULL: the command has no such flag, */
-    const char *sketch;     /* likewise */
-    const char *cpu;        /* NULL: GPTOSS_CPU, else all that the processor has */
-    const char *pin;        /* "auto", "on" or "off" */
-    const char *history;    /* "harmony", "turns" or "all" */
-    const char *ending;     /* "completion", "none" or "training" */
-    const char *role;       /* of the message to come; "none": the stream tells */
-    const char *session;    /* NULL: nothing is kept */
-    const char *synthetic;  /* NULL: a checkpoint */
-    const char *prompts;    /* lists, as those below */
+    const char *gemm;          /* "auto", "own" or "blas" */
+    const char *cache_type;    /* NULL: bf16 but for precision f32 */
+    const char *pack;          /* "on" or "off"; NULL: the command has no such flag, */
+    const char *sketch;        /* likewise */
+    const char *cpu;           /* NULL: GPTOSS_CPU, else all that the processor has */
+    const char *pin;           /* "auto", "on" or "off" */
+    const char *history;       /* "harmony", "turns" or "all" */
+    const char *ending;        /* "completion", "none" or "training" */
+    const char *role;          /* of the message to come; "none": the stream tells */
+    const char *reasoning;     /* "low", "medium" or "high" */
+    const char *system;        /* NULL: the model's identity as trained */
+    const char *developer;     /* NULL: no instructions */
+    const char *tools;         /* NULL: no functions */
+    const char *date;          /* YYYY-MM-DD, "today" or "none" */
+    const char *session;       /* NULL: the conversation is not kept */
+    const char *show_thinking; /* "on", "off" or "dim" */
+    const char *context_full;  /* "ask", "drop" or "stop" */
+    const char *synthetic;     /* NULL: a checkpoint */
+    const char *prompts;       /* lists, as those below */
     const char *generations;
     const char *depths;
     const char *thread_counts;
@@ -140,6 +155,7 @@ typedef struct options {
     bool ignore_eos;
     bool json;
     bool no_display_prompt;
+    bool chat;
     bool decode;
     bool null;
     bool print_ids;
@@ -195,6 +211,7 @@ typedef struct flag {
 } flag;
 
 typedef enum command_id {
+    COMMAND_CHAT,
     COMMAND_GENERATE,
     COMMAND_PERPLEXITY,
     COMMAND_TOKENIZE,
@@ -240,6 +257,7 @@ const flag *command_flag_lettered(const command *of, char letter);
 #define FLAG_HELP_ROOM 512
 const char *flag_help(const flag *of, char text[FLAG_HELP_ROOM]);
 
+int run_chat(const options *given);
 int run_generate(const options *given);
 int run_perplexity(const options *given);
 int run_tokenize(const options *given);

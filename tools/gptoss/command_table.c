@@ -4,7 +4,8 @@
 #include <string.h>
 
 #define ON(command)       (1U << COMMAND_##command)
-#define ON_RUNS           (ON(GENERATE) | ON(PERPLEXITY) | ON(DUMP) | ON(PARITY))
+#define ON_TALKS          (ON(CHAT) | ON(GENERATE))
+#define ON_RUNS           (ON_TALKS | ON(PERPLEXITY) | ON(DUMP) | ON(PARITY))
 #define ON_TEXT           (ON(TOKENIZE) | ON(RENDER) | ON(PARSE))
 #define ON_MODEL          (ON_RUNS | ON_TEXT | ON(INSPECT) | ON(BENCH))
 #define ON_ALL            (ON_MODEL | ON(HELP) | ON(COMPLETION))
@@ -43,6 +44,8 @@ static const flag flag_table[] = {
     {FLAG_TOKENIZER, ON_MODEL & ~(ON(INSPECT) | ON(BENCH)), "tokenizer", NULL, 0, GROUP_INPUT,
      VALUE_PATH, AT(tokenizer), 0, 0, "FILE", NULL,
      "A tokenizer.json or .tiktoken file, instead of the one beside or above the checkpoint."},
+    {FLAG_PROMPT, ON(CHAT), "prompt", NULL, 'p', GROUP_INPUT, VALUE_TEXT, AT(prompt), 0, 0, "TEXT",
+     NULL, "Answer this message and end; - reads it from standard input."},
     {FLAG_PROMPT, ON(GENERATE) | ON(TOKENIZE) | ON(DUMP), "prompt", NULL, 'p', GROUP_INPUT,
      VALUE_TEXT, AT(prompt), 0, 0, "TEXT", NULL, "The text; - reads it from standard input."},
     {FLAG_PROMPT, ON(PARSE), "prompt", NULL, 'p', GROUP_INPUT, VALUE_TEXT, AT(prompt), 0, 0, "TEXT",
@@ -50,6 +53,27 @@ static const flag flag_table[] = {
      "What the model said, control tokens such as <|message|> spelled out; - reads it from "
      "standard "
      "input."},
+    {FLAG_FILE, ON(CHAT), "file", NULL, 'f', GROUP_INPUT, VALUE_PATH, AT(file), 0, 0, "FILE", NULL,
+     "Answer the message in this file and end. A newline at its end is not part of it."},
+    {FLAG_SESSION, ON(CHAT), "session", NULL, 0, GROUP_INPUT, VALUE_PATH, AT(session), 0, 0, "FILE",
+     NULL,
+     "Go on with the conversation in this file, if there is one, and keep it there after every "
+     "answer."},
+    {FLAG_REASONING, ON(CHAT), "reasoning", NULL, 0, GROUP_INPUT, VALUE_CHOICE, AT(reasoning), 0, 0,
+     "low|medium|high", "medium", "How hard the model thinks before it answers."},
+    {FLAG_DEVELOPER, ON(CHAT), "developer", NULL, 0, GROUP_INPUT, VALUE_TEXT, AT(developer), 0, 0,
+     "TEXT", NULL,
+     "Instructions for the whole conversation: what other programs call the system prompt."},
+    {FLAG_SYSTEM, ON(CHAT), "system", NULL, 0, GROUP_INPUT, VALUE_TEXT, AT(system), 0, 0, "TEXT",
+     NULL,
+     "Who the model is, in place of \"You are ChatGPT, a large language model trained by "
+     "OpenAI.\" Instructions belong into --developer."},
+    {FLAG_TOOLS, ON(CHAT), "tools", NULL, 0, GROUP_INPUT, VALUE_PATH, AT(tools), 0, 0, "FILE", NULL,
+     "Functions that the model may call: a JSON list as OpenAI's API takes it. A call is printed "
+     "as "
+     "JSON, and you type its result."},
+    {FLAG_DATE, ON(CHAT), "date", NULL, 0, GROUP_INPUT, VALUE_TEXT, AT(date), 0, 0, "DATE", "today",
+     "The date that the model is told: one such as 2026-11-28, today or none."},
     {FLAG_FILE, ON(GENERATE), "file", NULL, 'f', GROUP_INPUT, VALUE_PATH, AT(file), 0, 0, "FILE",
      NULL,
      "A file with the text, taken byte by byte: a newline at its end is part of it. One whose name "
@@ -113,8 +137,8 @@ static const flag flag_table[] = {
      NULL,
      "Refuse what openai-harmony refuses. Otherwise messages are made of anything, and nothing is "
      "lost."},
-    {FLAG_ESCAPE, ON(TOKENIZE) | ON(PARSE) | ON(DUMP), "escape", NULL, 'e', GROUP_INPUT, VALUE_NONE,
-     AT(escape), 0, 0, NULL, NULL,
+    {FLAG_ESCAPE, ON(CHAT) | ON(TOKENIZE) | ON(PARSE) | ON(DUMP), "escape", NULL, 'e', GROUP_INPUT,
+     VALUE_NONE, AT(escape), 0, 0, NULL, NULL,
      "Read \\n, \\r, \\t, \\\", \\', \\\\ and \\xHH in -p as C does."},
     {FLAG_ESCAPE, ON(GENERATE), "escape", NULL, 'e', GROUP_INPUT, VALUE_NONE, AT(escape), 0, 0,
      NULL, NULL, "Read \\n, \\r, \\t, \\\", \\', \\\\ and \\xHH in -p and --stop as C does."},
@@ -122,22 +146,28 @@ static const flag flag_table[] = {
      GROUP_INPUT, VALUE_NONE, AT(parse_special), 0, 0, NULL, NULL,
      "Read special tokens such as <|start|> in the text as tokens. They are plain text otherwise."},
 
-    {FLAG_SEED, ON(GENERATE), "seed", NULL, 's', GROUP_SAMPLING, VALUE_SEED, AT(seed), 0, 0, "N",
-     NULL, "Seed of the random choice; the same seed gives the same text (default: drawn afresh)."},
-    {FLAG_TEMP, ON(GENERATE), "temp", "temperature", 0, GROUP_SAMPLING, VALUE_REAL, AT(temperature),
-     0, 100, "T", NULL, "Temperature; 0 takes the likeliest token (default: the model's, else 1)."},
-    {FLAG_TOP_K, ON(GENERATE), "top-k", NULL, 0, GROUP_SAMPLING, VALUE_INTEGER, AT(top_k), 0,
+    {FLAG_SEED, ON_TALKS, "seed", NULL, 's', GROUP_SAMPLING, VALUE_SEED, AT(seed), 0, 0, "N", NULL,
+     "Seed of the random choice; the same seed gives the same text (default: drawn afresh)."},
+    {FLAG_TEMP, ON_TALKS, "temp", "temperature", 0, GROUP_SAMPLING, VALUE_REAL, AT(temperature), 0,
+     100, "T", NULL, "Temperature; 0 takes the likeliest token (default: the model's, else 1)."},
+    {FLAG_TOP_K, ON_TALKS, "top-k", NULL, 0, GROUP_SAMPLING, VALUE_INTEGER, AT(top_k), 0,
      WHOLE_NUMBER_MOST, "K", NULL,
      "Choose among the K likeliest tokens; 0 is off (default: the model's, else 0)."},
-    {FLAG_TOP_P, ON(GENERATE), "top-p", NULL, 0, GROUP_SAMPLING, VALUE_REAL, AT(top_p), 0, 1, "P",
-     NULL,
+    {FLAG_TOP_P, ON_TALKS, "top-p", NULL, 0, GROUP_SAMPLING, VALUE_REAL, AT(top_p), 0, 1, "P", NULL,
      "Choose among the likeliest tokens that make up probability P; 1 is off (default: the "
      "model's, else 1)."},
-    {FLAG_MIN_P, ON(GENERATE), "min-p", NULL, 0, GROUP_SAMPLING, VALUE_REAL, AT(min_p), 0, 1, "P",
-     NULL,
+    {FLAG_MIN_P, ON_TALKS, "min-p", NULL, 0, GROUP_SAMPLING, VALUE_REAL, AT(min_p), 0, 1, "P", NULL,
      "Drop tokens less likely than P times the likeliest; 0 is off (default: the model's, else "
      "0)."},
 
+    {FLAG_SHOW_THINKING, ON(CHAT), "show-thinking", NULL, 0, GROUP_OUTPUT, VALUE_CHOICE,
+     AT(show_thinking), 0, 0, "on|off|dim", "dim",
+     "Whether the thoughts before an answer are shown on standard error; off tells how long they "
+     "took."},
+    {FLAG_PREDICT, ON(CHAT), "predict", "n-predict", 'n', GROUP_OUTPUT, VALUE_INTEGER, AT(predict),
+     -1, WHOLE_NUMBER_MOST, "N", "-1", "Most tokens of an answer, thoughts included; -1 is any."},
+    {FLAG_CHAT, ON(GENERATE), "chat", NULL, 0, GROUP_INPUT, VALUE_NONE, AT(chat), 0, 0, NULL, NULL,
+     "The prompt is a message to answer, as by gptoss chat, which has more flags for it."},
     {FLAG_PREDICT, ON(GENERATE), "predict", "n-predict", 'n', GROUP_OUTPUT, VALUE_INTEGER,
      AT(predict), -1, WHOLE_NUMBER_MOST, "N", "-1",
      "Most tokens to generate; -1 goes on until the text ends or the context is full."},
@@ -182,8 +212,12 @@ static const flag flag_table[] = {
      NULL, "Print the SHA-256 of every weight file."},
     {FLAG_PRINT_IDS, ON(RENDER), "ids", NULL, 0, GROUP_OUTPUT, VALUE_NONE, AT(print_ids), 0, 0,
      NULL, NULL, "Print the token ids as a list that --ids takes, instead of the text."},
-    {FLAG_JSON, ON_MODEL & ~(ON(DUMP) | ON(BENCH) | ON(RENDER)), "json", NULL, 0, GROUP_OUTPUT,
-     VALUE_NONE, AT(json), 0, 0, NULL, NULL, "Print one JSON object instead of text."},
+    {FLAG_JSON, ON(CHAT), "json", NULL, 0, GROUP_OUTPUT, VALUE_NONE, AT(json), 0, 0, NULL, NULL,
+     "Print a JSON object for each answer instead of its text: the messages, why they end, tokens "
+     "and times."},
+    {FLAG_JSON, ON_MODEL & ~(ON(CHAT) | ON(DUMP) | ON(BENCH) | ON(RENDER)), "json", NULL, 0,
+     GROUP_OUTPUT, VALUE_NONE, AT(json), 0, 0, NULL, NULL,
+     "Print one JSON object instead of text."},
     {FLAG_MAN, ON(HELP), "man", NULL, 0, GROUP_OUTPUT, VALUE_NONE, AT(man), 0, 0, NULL, NULL,
      "Print the manual page as roff source."},
 
@@ -197,8 +231,8 @@ static const flag flag_table[] = {
      "reference is in bfloat16, else f32)."},
     {FLAG_NUMERICS, ON(DUMP), "numerics", NULL, 0, GROUP_RUN, VALUE_TEXT, AT(numerics), 0, 0,
      "NAME", "f32", "f32, or torch-bf16 to round where OpenAI's torch code rounds."},
-    {FLAG_PRECISION, ON(GENERATE), "precision", NULL, 0, GROUP_RUN, VALUE_CHOICE, AT(precision), 0,
-     0, "f32|bf16|q8", "bf16", PRECISION_HELP "."},
+    {FLAG_PRECISION, ON_TALKS, "precision", NULL, 0, GROUP_RUN, VALUE_CHOICE, AT(precision), 0, 0,
+     "f32|bf16|q8", "bf16", PRECISION_HELP "."},
     {FLAG_PRECISION, ON(PERPLEXITY), "precision", NULL, 0, GROUP_RUN, VALUE_CHOICE, AT(precision),
      0, 0, "f32|bf16|q8", "f32", PRECISION_HELP "."},
     {FLAG_PRECISION, ON(DUMP) | ON(PARITY), "precision", NULL, 0, GROUP_RUN, VALUE_CHOICE,
@@ -210,13 +244,21 @@ static const flag flag_table[] = {
      AT(repetitions), 1, 10000, "N", "5", "How often each test is timed."},
     {FLAG_NO_WARMUP, ON(BENCH), "no-warmup", NULL, 0, GROUP_RUN, VALUE_NONE, AT(no_warmup), 0, 0,
      NULL, NULL, "Time each test at once, without running it first."},
-    {FLAG_CACHE_TYPE, ON(GENERATE) | ON(BENCH), "cache-type", NULL, 0, GROUP_RUN, VALUE_CHOICE,
+    {FLAG_CACHE_TYPE, ON_TALKS | ON(BENCH), "cache-type", NULL, 0, GROUP_RUN, VALUE_CHOICE,
      AT(cache_type), 0, 0, "f32|bf16", NULL,
      CACHE_TYPE_HELP " (default: f32 with --precision f32, else bf16)."},
     {FLAG_CACHE_TYPE, ON(PERPLEXITY), "cache-type", NULL, 0, GROUP_RUN, VALUE_CHOICE,
      AT(cache_type), 0, 0, "f32|bf16", "f32", CACHE_TYPE_HELP "."},
     {FLAG_CACHE_TYPE, ON(INSPECT), "cache-type", NULL, 0, GROUP_RUN, VALUE_CHOICE, AT(cache_type),
      0, 0, "f32|bf16", "bf16", "Cache that memory is forecast for."},
+    {FLAG_CONTEXT_FULL, ON(CHAT), "context-full", NULL, 0, GROUP_RUN, VALUE_CHOICE,
+     AT(context_full), 0, 0, "ask|drop|stop", "ask",
+     "When the context has no room for the next answer: ask at the terminal, drop the oldest "
+     "turns, "
+     "or stop. Where there is no one to ask, ask is stop."},
+    {FLAG_CONTEXT, ON(CHAT), "ctx-size", "context", 'c', GROUP_RUN, VALUE_INTEGER, AT(context), 0,
+     MOST_TOKENS, "N", "0",
+     "Most tokens of the conversation; 0 is as many as the model and the memory allow."},
     {FLAG_CONTEXT, ON(GENERATE), "ctx-size", "context", 'c', GROUP_RUN, VALUE_INTEGER, AT(context),
      0, MOST_TOKENS, "N", "0",
      "Most tokens of prompt and answer together; 0 is as many as the model and the memory allow."},
@@ -251,8 +293,8 @@ static const flag flag_table[] = {
      "seconds at the start. The results do not depend on it."},
     {FLAG_PACK, ON(BENCH), "pack", NULL, 0, GROUP_RUN, VALUE_CHOICE, AT(pack), 0, 0, "on|off", "on",
      "Pack BF16 weights without loss before the first token."},
-    {FLAG_SKETCH, ON(GENERATE), "sketch", NULL, 0, GROUP_RUN, VALUE_CHOICE, AT(sketch), 0, 0,
-     "on|off", "off",
+    {FLAG_SKETCH, ON_TALKS, "sketch", NULL, 0, GROUP_RUN, VALUE_CHOICE, AT(sketch), 0, 0, "on|off",
+     "off",
      "Make a sketch of the unembedding before the first token, so that fewer of its rows are read. "
      "The results do not depend on it."},
     {FLAG_SKETCH, ON(BENCH), "sketch", NULL, 0, GROUP_RUN, VALUE_CHOICE, AT(sketch), 0, 0, "on|off",
@@ -268,6 +310,29 @@ static const flag flag_table[] = {
 };
 
 const command command_table[COMMAND_COUNT] = {
+    {COMMAND_CHAT, "chat", NULL, "-m PATH [-p TEXT | -f FILE] [flags]", "talk with a model",
+     "A conversation in the harmony format that gpt-oss was trained with. Answers go to standard "
+     "output and nothing else does; thoughts, calls of tools, notes and the speed go to standard "
+     "error. With -p or -f one message is answered; else messages are read line by line from the "
+     "terminal, where lines can be edited and recalled, or from standard input.\n"
+     "\n"
+     "A \\ at the end of a line goes on in the next one, and \"\"\" begins and ends a text of "
+     "several lines. Lines that begin with a slash are commands, which /help lists: /reset, /undo, "
+     "/retry, /continue, /thinking, /reasoning, /save, /load, /stats, /quit. A message that begins "
+     "with a slash is written with two. Ctrl-C stops an answer, and what was said until then stays "
+     "in the conversation; at the prompt it clears the line, and pressed twice it ends the chat, "
+     "as "
+     "Ctrl-D does.\n"
+     "\n"
+     "What has been read stays in the cache: a new message, /undo and /retry cost the tokens that "
+     "are new. What the model thought is dropped from the prompt once you have answered. When the "
+     "context is full, --context-full says what happens.\n"
+     "\n"
+     "With --json, an object is printed for each answer: messages, stop (end, call, length, "
+     "context, interrupted or role), usage with the tokens fed and found in the cache, timings, "
+     "seed, sampling and run. What is typed is kept in $XDG_STATE_HOME/gptoss/history, or else in "
+     "~/.local/state.",
+     false, run_chat},
     {COMMAND_GENERATE, "generate", NULL, "-m PATH (-p TEXT | -f FILE | --ids IDS) [flags]",
      "continue a text",
      "Continues the prompt and streams the text to standard output, after the prompt itself. "

@@ -2,10 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -50,11 +52,26 @@ bool console_stream(const char *bytes, size_t length)
     return flush_output();
 }
 
+bool console_together(void)
+{
+    struct stat out, error;
+    return fstat(STDOUT_FILENO, &out) == 0 && fstat(STDERR_FILENO, &error) == 0 &&
+           out.st_dev == error.st_dev && out.st_ino == error.st_ino;
+}
+
+void console_end_text(void)
+{
+    if (isatty(STDOUT_FILENO))
+        console_stream("\n", 1);
+    else if (console_together())
+        fputc('\n', stderr);
+}
+
 /* ---- sentences ------------------------------------------------------------------------------ */
 
 static bool progress_shown; /* the last line of standard error holds progress */
 
-static void clear_progress(void)
+void console_clear_progress(void)
 {
     if (progress_shown)
         fputs("\r\033[K", stderr);
@@ -63,7 +80,7 @@ static void clear_progress(void)
 
 static void print_sentence(const char *who, const char *format, va_list arguments)
 {
-    clear_progress();
+    console_clear_progress();
     fprintf(stderr, "gptoss%s%s: ", who != NULL ? " " : "", who != NULL ? who : "");
     vfprintf(stderr, format, arguments);
     fputc('\n', stderr);
@@ -99,7 +116,7 @@ int console_usage(const command *of, const char *format, ...)
 int console_error(const gptoss_error *error)
 {
     if (error->status == GPTOSS_INTERRUPTED) {
-        clear_progress();
+        console_clear_progress();
         return EXIT_INTERRUPTED;
     }
     console_note("%s", error->message);
@@ -125,7 +142,7 @@ static bool after_progress(bool shown, bool ended)
         progress_shown = true;
     }
     if (ended)
-        clear_progress();
+        console_clear_progress();
     return !console_interrupted();
 }
 
@@ -152,14 +169,15 @@ bool console_progress_bytes(void *user, const char *what, uint64_t done, uint64_
 
 /* ---- the interrupt key ----------------------------------------------------------------------- */
 
-static volatile sig_atomic_t interrupted;
+static volatile sig_atomic_t interrupted; /* how often it was pressed */
+static volatile sig_atomic_t presses_heard = 1;
 
 static void on_interrupt(int number)
 {
     (void)number;
-    if (interrupted)
+    if (interrupted >= presses_heard)
         _exit(EXIT_INTERRUPTED);
-    interrupted = 1;
+    interrupted++;
 }
 
 void console_catch_interrupt(void)
@@ -176,6 +194,27 @@ void console_catch_interrupt(void)
 bool console_interrupted(void)
 {
     return interrupted != 0;
+}
+
+void console_forget_interrupt(int presses)
+{
+    interrupted = 0;
+    presses_heard = presses;
+}
+
+bool console_wait_input(int descriptor)
+{
+    struct pollfd watched = {.fd = descriptor, .events = POLLIN};
+    sigset_t none_more, before;
+    sigemptyset(&none_more);
+    sigaddset(&none_more, SIGINT);
+    sigprocmask(SIG_BLOCK, &none_more, &before); /* so that no press slips in before the wait */
+    int ready;
+    do
+        ready = console_interrupted() ? 0 : ppoll(&watched, 1, NULL, &before);
+    while (ready < 0 && errno == EINTR);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return !console_interrupted();
 }
 
 /* ---- memory ---------------------------------------------------------------------------------- */

@@ -26,6 +26,12 @@ int console_close(int status);
 /* Writes bytes to standard output and hands them on at once; false when that failed. */
 bool console_stream(const char *bytes, size_t length);
 
+/* Whether standard output and standard error are the same file or terminal. */
+bool console_together(void);
+
+/* Ends the text's last line where what follows on standard error would be glued to it. */
+void console_end_text(void);
+
 /* Prints "gptoss: " and a sentence. console_usage returns EXIT_USAGE and names the command, which
  * may be NULL. */
 void console_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -45,12 +51,23 @@ int console_error(const gptoss_error *error);
  */
 bool console_progress(void *user, const char *what, uint64_t done, uint64_t total);
 
+/* Takes the line away, for work that ends without being told to its end. */
+void console_clear_progress(void);
+
 /* The same with bytes: "reading weights 3.2 of 12.8 GiB". */
 bool console_progress_bytes(void *user, const char *what, uint64_t done, uint64_t total);
 
 /* From now on the interrupt key ends the work cleanly, and pressed again, at once. */
 void console_catch_interrupt(void);
 bool console_interrupted(void);
+
+/* As if the key had not been pressed. From now on, only the press after `presses` more ends the
+ * program at once. */
+void console_forget_interrupt(int presses);
+
+/* Waits until there is something to read, or nothing more will come; false when the key was pressed
+ * instead. */
+bool console_wait_input(int descriptor);
 
 /* realloc for `count` elements of `size` bytes; ends the program with a sentence when there is no
  * memory. The result is never NULL. */

@@ -4,8 +4,8 @@
 
 #include "console.h"
 #include "input.h"
-#include "selection.h"
 #include "runtime.h"
+#include "selection.h"
 
 static int check_flags(const options *given)
 {

@@ -1,9 +1,8 @@
 /* gptoss generate: continues a text. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "chat.h"
 #include "console.h"
 #include "generate_many.h"
 #include "generate_run.h"
@@ -30,8 +29,9 @@ static void hint_at_chat(const gptoss_tokenizer *tokenizer, const options *given
         !gptoss_tokenizer_special(tokenizer, "<|start|>", &id) ||
         !gptoss_tokenizer_special(tokenizer, "<|message|>", &id))
         return;
-    console_note("hint: this is a raw completion; the model knows the harmony chat format, for "
-                 "which this version has no chat command yet");
+    console_note(
+        "hint: this is a raw completion; gptoss chat, or --chat, asks the model in the chat "
+        "format that it knows");
 }
 
 /* ---- during ---------------------------------------------------------------------------------- */
@@ -57,17 +57,6 @@ static bool show_prompt(const gptoss_tokenizer *tokenizer, const input_ids *prom
 
 /* ---- after ----------------------------------------------------------------------------------- */
 
-/* Ends the text's last line where what follows on standard error would be glued to it. */
-static void end_text(const gptoss_tokenizer *tokenizer)
-{
-    struct stat out, error;
-    if (isatty(STDOUT_FILENO) || tokenizer == NULL)
-        console_stream("\n", 1);
-    else if (fstat(STDOUT_FILENO, &out) == 0 && fstat(STDERR_FILENO, &error) == 0 &&
-             out.st_dev == error.st_dev && out.st_ino == error.st_ino)
-        fputc('\n', stderr);
-}
-
 /* Prints the rest of what was asked for. */
 static void report(const generation *of)
 {
@@ -75,7 +64,10 @@ static void report(const generation *of)
     if (of->given->json) {
         record_print_json(of, (gptoss_text){NULL, 0});
     } else {
-        end_text(tokenizer);
+        if (tokenizer != NULL)
+            console_end_text();
+        else
+            console_stream("\n", 1);
         if (of->given->given[FLAG_LOGPROBS])
             record_print_logprobs(&of->kept, tokenizer);
     }
@@ -130,6 +122,10 @@ int run_generate(const options *given)
     options adjusted = *given;
     runtime opened = {.model = NULL};
     input_ids prompt = {NULL, 0};
+    if (given->chat && generate_is_many(given))
+        return console_usage(given->command, "--chat: expected one message, found a file of many");
+    if (given->chat)
+        return chat_once(given);
     int status = check_flags(&adjusted);
     if (adjusted.escape)
         unescape_stops(&adjusted);

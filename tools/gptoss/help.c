@@ -81,7 +81,8 @@ void help_program(void)
         if (!command_table[i].hidden)
             printf("  %-12s %s\n", command_table[i].name, command_table[i].summary);
     printf("\ngptoss COMMAND --help describes a command and its flags; --version tells the "
-           "version.\n\nExample:\n"
+           "version.\n\nExamples:\n"
+           "  gptoss chat -m openai/gpt-oss-20b\n"
            "  gptoss generate -m openai/gpt-oss-20b -p \"Once upon a time\" -n 64\n\n"
            "Exit status: 0 good, 1 failed, 2 wrong usage, 130 interrupted; of parity: 1 differs, "
            "2 trouble.\n");

@@ -35,7 +35,7 @@ static int run(int count, char **arguments)
     if (first[0] == '-')
         return console_usage(NULL,
                              "expected a command, found the flag %s; "
-                             "gptoss generate continues a text, gptoss --help lists the rest",
+                             "gptoss chat talks with a model, gptoss --help lists the rest",
                              first);
     const command *of = command_find(first);
     if (of == NULL)

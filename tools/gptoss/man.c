@@ -88,8 +88,12 @@ void man_page(void)
         "avx2, avx512, avx512\\-vnni or avx512\\-bf16. A level above the processor's is refused.\n"
         ".TP\nHF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME\n"
         "Where the hub's local cache is, as for the hub's own client.\n"
+        ".TP\nXDG_STATE_HOME\nWhere chat keeps what was typed, in gptoss/history; else it is "
+        "~/.local/state.\n"
+        ".TP\nNO_COLOR\nWithout colours when it is set. Labels take their place.\n"
         ".SH EXAMPLES\n.EX\n"
         "gptoss inspect \\-m openai/gpt\\-oss\\-20b\n"
+        "gptoss chat \\-m openai/gpt\\-oss\\-20b\n"
         "gptoss generate \\-m openai/gpt\\-oss\\-20b \\-p \"Once upon a time\" \\-n 64\n"
         "gptoss tokenize \\-m openai/gpt\\-oss\\-20b \\-p \"hello\" \\-\\-json\n"
         ".EE\n");

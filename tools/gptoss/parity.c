@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "console.h"
-#include "selection.h"
 #include "runtime.h"
+#include "selection.h"
 
 /* What is open during a comparison. */
 typedef struct comparison {

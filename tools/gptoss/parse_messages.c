@@ -6,35 +6,10 @@
 #include "console.h"
 #include "input.h"
 #include "json_writer.h"
+#include "messages_json.h"
 #include "runtime.h"
 
 /* ---- output ---------------------------------------------------------------------------------- */
-
-static void put_field(json_writer *json, const char *key, gptoss_text text)
-{
-    if (text.data != NULL)
-        json_put_bytes(json, key, text.data, text.length);
-}
-
-/* The messages as openai-harmony has them in JSON. */
-static void put_messages(json_writer *json, const gptoss_message *messages, size_t count)
-{
-    json_put_object(json, NULL);
-    json_put_array(json, "messages");
-    for (size_t i = 0; i < count; i++) {
-        const gptoss_message *message = &messages[i];
-        json_put_object(json, NULL);
-        json_put_text(json, "role", gptoss_role_name(message->role));
-        put_field(json, "name", message->name);
-        put_field(json, "recipient", message->recipient);
-        put_field(json, "channel", message->channel);
-        put_field(json, "content_type", message->content_type);
-        put_field(json, "content", message->content->text);
-        json_end_object(json);
-    }
-    json_end_array(json);
-    json_end_object(json);
-}
 
 static void print_field(const char *label, gptoss_text text)
 {
@@ -106,7 +81,7 @@ static int parse_one(const gptoss_tokenizer *tokenizer, const options *given)
         size_t count;
         const gptoss_message *messages = gptoss_parser_messages(parser, &count);
         if (given->json) {
-            put_messages(&json, messages, count);
+            messages_put_conversation(&json, messages, count);
             putchar('\n');
         } else {
             print_messages(messages, count);
@@ -133,7 +108,7 @@ static int parse_line(const gptoss_tokenizer *tokenizer, const options *given, c
     if (parse(tokenizer, given, &list, &parser, &error) == GPTOSS_OK) {
         size_t count;
         const gptoss_message *messages = gptoss_parser_messages(parser, &count);
-        put_messages(&json, messages, count);
+        messages_put_conversation(&json, messages, count);
     } else {
         json_put_object(&json, NULL);
         json_put_text(&json, "error", error.message);

@@ -1,0 +1,170 @@
+#include "chat_file.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "chat_head.h"
+#include "console.h"
+#include "input.h"
+#include "messages_json.h"
+#include "whole_file.h"
+
+char *chat_file_path(const char *typed)
+{
+    const char *home = getenv("HOME");
+    char *path = NULL;
+    int length = strncmp(typed, "~/", 2) == 0 && home != NULL
+                     ? asprintf(&path, "%s%s", home, typed + 1)
+                     : asprintf(&path, "%s", typed);
+    return length < 0 ? NULL : path;
+}
+
+/* ---- the conversation ------------------------------------------------------------------------ */
+
+/* The conversation as a line of JSON; free(text->bytes). */
+static bool write_note(const conversation *talk, input_text *text)
+{
+    *text = (input_text){NULL, 0};
+    FILE *stream = open_memstream(&text->bytes, &text->length);
+    if (stream == NULL)
+        return false;
+    json_writer json = JSON_WRITER(stream);
+    messages_put_conversation(&json, talk->messages, talk->count);
+    putc('\n', stream);
+    return fclose(stream) == 0;
+}
+
+/* Reads a note. The prompt that it makes is tried, so that what cannot be rendered is refused now
+ * and not after the next message. */
+static gptoss_status read_note(const gptoss_tokenizer *tokenizer, const char *json, size_t length,
+                               const char *what, gptoss_conversation **out, gptoss_error *error)
+{
+    size_t count;
+    uint32_t *ids = NULL;
+    size_t id_count;
+    gptoss_status status = gptoss_conversation_read(json, length, what, out, error);
+    if (status != GPTOSS_OK)
+        return status;
+    const gptoss_message *messages = gptoss_conversation_messages(*out, &count);
+    status = gptoss_render(tokenizer, messages, count, NULL, &ids, &id_count, error);
+    free(ids);
+    if (status == GPTOSS_OK)
+        return status;
+    gptoss_conversation_close(*out);
+    *out = NULL;
+    return status;
+}
+
+/* Puts the messages that were read in place of the present ones. */
+static void take_messages(chat *of, gptoss_conversation *read)
+{
+    size_t count;
+    const gptoss_message *messages = gptoss_conversation_messages(read, &count);
+    conversation_cut(&of->talk, 0);
+    for (size_t i = 0; i < count; i++)
+        conversation_add(&of->talk, &messages[i]);
+    of->complete = false; /* files do not say */
+    gptoss_conversation_close(read);
+}
+
+/* ---- files of JSON --------------------------------------------------------------------------- */
+
+static bool is_json_name(const char *path)
+{
+    size_t length = strlen(path);
+    return length >= 5 && strcmp(path + length - 5, ".json") == 0;
+}
+
+static int load_json(chat *of, const char *path)
+{
+    input_text text;
+    gptoss_conversation *read;
+    gptoss_error error;
+    int status = input_read(path, &text);
+    if (status != EXIT_GOOD)
+        return status;
+    if (read_note(of->opened->tokenizer, text.bytes, text.length, path, &read, &error) == GPTOSS_OK)
+        take_messages(of, read);
+    else
+        status = console_error(&error);
+    free(text.bytes);
+    return status;
+}
+
+/* ---- sessions -------------------------------------------------------------------------------- */
+
+/* Sessions begin with the length of a header in 8 bytes, of which the last are zeros; in JSON there
+ * are none. */
+static bool is_session(const char *path)
+{
+    char first[8] = "";
+    FILE *file = fopen(path, "rb");
+    size_t count = file == NULL ? 0 : fread(first, 1, sizeof first, file);
+    if (file != NULL)
+        fclose(file);
+    return count == sizeof first && first[7] == '\0';
+}
+
+static int load_session(chat *of, const char *path)
+{
+    uint32_t context = gptoss_sequence_context(of->opened->sequence);
+    gptoss_sequence_options wanted = runtime_sequence(of->given, context);
+    gptoss_sequence *sequence;
+    gptoss_conversation *read;
+    char *note;
+    size_t length;
+    gptoss_error error;
+    gptoss_status status =
+        gptoss_sequence_load(of->opened->model, path, &wanted, &sequence, &note, &length, &error);
+    if (status == GPTOSS_OK) {
+        status = read_note(of->opened->tokenizer, note, length, path, &read, &error);
+        free(note);
+    }
+    if (status != GPTOSS_OK) {
+        gptoss_sequence_close(sequence);
+        return console_error(&error);
+    }
+    take_messages(of, read);
+    gptoss_sequence_close(of->opened->sequence);
+    of->opened->sequence = sequence;
+    return EXIT_GOOD;
+}
+
+/* ---- either kind ----------------------------------------------------------------------------- */
+
+/* Whether there is a file that is nothing of ours. */
+static bool is_other_file(const char *path)
+{
+    FILE *file = is_session(path) ? NULL : fopen(path, "rb");
+    int first = file == NULL ? EOF : getc(file);
+    if (file != NULL)
+        fclose(file);
+    return first != EOF && first != '{' && first != '[';
+}
+
+int chat_file_save(chat *of, const char *path)
+{
+    input_text text;
+    gptoss_error error;
+    int status = EXIT_GOOD;
+    if (is_other_file(path)) {
+        console_note("%s is there and no conversation; it stays as it is", path);
+        return EXIT_FAILED;
+    }
+    if (!write_note(&of->talk, &text)) {
+        console_note("out of memory: the conversation was not saved");
+        return EXIT_FAILED;
+    }
+    if (is_json_name(path))
+        status = whole_file_write(path, text.bytes, text.length) ? EXIT_GOOD : EXIT_FAILED;
+    else if (gptoss_sequence_save(of->opened->sequence, text.bytes, text.length, path, &error) !=
+             GPTOSS_OK)
+        status = console_error(&error);
+    free(text.bytes);
+    return status;
+}
+
+int chat_file_load(chat *of, const char *path)
+{
+    return is_session(path) ? load_session(of, path) : load_json(of, path);
+}
