@@ -61,6 +61,15 @@ GPTOSS_API const char *gptoss_cpu_level(void);
  */
 GPTOSS_API gptoss_status gptoss_cpu_choose(const char *level, gptoss_error *error);
 
+/*
+ * The library maps the files of weights and dumps. When one is cut short while it is used, or
+ * cannot be read any more, the system sends SIGBUS to the thread that reads it, with the address. A
+ * program that catches the signal (the library does not) learns here which file it was: the path as
+ * it was opened and, in *bytes, the size at that time; NULL, and *bytes unchanged, for any other
+ * address. Async-signal-safe. The path is valid until the handler returns.
+ */
+GPTOSS_API const char *gptoss_mapped_file(const void *address, uint64_t *bytes);
+
 /* Told how far a long piece of work has come; returns false to stop it (GPTOSS_INTERRUPTED). */
 typedef bool (*gptoss_progress_fn)(void *user, const char *what, uint64_t done, uint64_t total);
 
@@ -202,6 +211,13 @@ GPTOSS_API void gptoss_model_tensor(const gptoss_model *model, size_t index,
 /* The weight files, in the order of their names. */
 GPTOSS_API size_t gptoss_model_file_count(const gptoss_model *model);
 GPTOSS_API const char *gptoss_model_file(const gptoss_model *model, size_t index, uint64_t *bytes);
+
+/*
+ * GPTOSS_IO when a weight file was written to or cut short since the model was opened, so that what
+ * was computed with it is not to be trusted; the sentence names the file. Files that were removed,
+ * or replaced by others of the same name, are still there for this model and do not matter.
+ */
+GPTOSS_API gptoss_status gptoss_model_unchanged(const gptoss_model *model, gptoss_error *error);
 
 /* SHA-256 of one weight file as 64 hexadecimal digits and a terminating zero. */
 GPTOSS_API gptoss_status gptoss_model_file_sha256(const gptoss_model *model, size_t index,

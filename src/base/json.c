@@ -280,7 +280,7 @@ gptoss_status json_parse_file(const char *path, json_value **out, gptoss_error *
 {
     *out = NULL;
     file_map map = {0};
-    gptoss_status status = file_map_open(path, &map, error);
+    gptoss_status status = file_map_read(path, JSON_MAX_FILE, &map, error);
     if (status != GPTOSS_OK)
         return status;
     status = json_parse((const char *)map.data, map.size, path, out, error);

@@ -36,9 +36,6 @@ static gptoss_status read_file(file_map map, const char *path, tokenizer_file *o
                                gptoss_error *error)
 {
     const char *text = map.size == 0 ? "" : (const char *)map.data;
-    if (map.size > MAX_FILE_BYTES)
-        return fail(error, GPTOSS_LIMIT, "%s: %zu bytes, expected a tokenizer of at most %u", path,
-                    map.size, MAX_FILE_BYTES);
     if (begins_with(map, "version https://git-lfs"))
         return fail(error, GPTOSS_FORMAT,
                     "%s: a Git LFS pointer, not the tokenizer itself: fetch it with 'git lfs pull'",
@@ -79,7 +76,7 @@ gptoss_status gptoss_tokenizer_open(const char *path, gptoss_tokenizer **out, gp
     tokenizer_file file = {0};
     gptoss_status status = find_tokenizer(path, &found, error);
     if (status == GPTOSS_OK)
-        status = file_map_open(found, &map, error);
+        status = file_map_read(found, MAX_FILE_BYTES, &map, error);
     if (status == GPTOSS_OK)
         status = read_file(map, found, &file, error);
     if (status == GPTOSS_OK)
