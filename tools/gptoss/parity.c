@@ -4,9 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bus_error.h"
 #include "console.h"
-#include "selection.h"
 #include "runtime.h"
+#include "selection.h"
 
 /* What is open during a comparison. */
 typedef struct comparison {
@@ -179,6 +180,9 @@ static int run_comparison(comparison *of, const options *given, bool *pass)
         status = compare(of, given);
     if (status != EXIT_GOOD)
         return status;
+    status = runtime_check_weights(&of->opened);
+    if (status != EXIT_GOOD)
+        return status;
     note_unchecked_prompt(of, &run.prompt);
     console_verbose(given, "compared in %.1f s", console_seconds() - start);
     gptoss_reference_ids(of->reference, &run.tokens);
@@ -191,6 +195,7 @@ int run_parity(const options *given)
 {
     comparison of = {.reference = NULL};
     bool pass = false;
+    bus_error_catch(EXIT_USAGE);
     int status = run_comparison(&of, given, &pass);
     gptoss_parity_free(of.report);
     gptoss_reference_close(of.candidate);

@@ -200,6 +200,14 @@ int runtime_open_executor(runtime *of, const options *given, gptoss_numerics num
     return EXIT_GOOD;
 }
 
+int runtime_check_weights(const runtime *of)
+{
+    gptoss_error error;
+    if (of->model != NULL && gptoss_model_unchanged(of->model, &error) != GPTOSS_OK)
+        return console_error(&error);
+    return EXIT_GOOD;
+}
+
 void runtime_put_run(json_writer *json, const gptoss_executor *executor)
 {
     json_put_object(json, "run");

@@ -51,6 +51,10 @@ int runtime_plan_sequence(const runtime *of, const options *given, uint64_t prom
 /* Opens such a sequence. */
 int runtime_open_sequence(runtime *of, const options *given, uint64_t prompt, uint64_t wanted);
 
+/* Prints a sentence and returns EXIT_FAILED when a weight file was written to since the model was
+ * opened: what was computed is not to be trusted. Without a model all is well. */
+int runtime_check_weights(const runtime *of);
+
 /* Puts "run": {precision, cpu, threads, pinned}, what an executor computes with. */
 void runtime_put_run(json_writer *json, const gptoss_executor *executor);
 
