@@ -313,6 +313,8 @@ static gptoss_status use_index(const char *name, shard_list *out, gptoss_error *
         status = set_paths(out->index.files, out->index.file_count, out, error);
     if (status == GPTOSS_OK)
         status = check_present(out, error);
+    if (status == GPTOSS_OK)
+        status = shards_check_links(out, error);
     return status;
 }
 
