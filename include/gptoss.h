@@ -256,7 +256,8 @@ typedef struct gptoss_prepare_options {
  * Does ahead of the first pass what makes passes faster. It changes no result, except that
  * `requantise` rounds the attention's weights for executors of GPTOSS_PRECISION_Q8, which without
  * it take them as they are. To be called before any executor is open on the model. `progress`,
- * which may be NULL, is told bytes. Fails with GPTOSS_MEMORY when weights cannot be locked, with
+ * which may be NULL, is told bytes. Fails with GPTOSS_MEMORY when weights cannot be locked and,
+ * before anything is done, when gptoss_model_prepare_bytes are not available; with
  * GPTOSS_INTERRUPTED when `progress` said so; the model can be used and prepared again after that.
  */
 GPTOSS_API gptoss_status gptoss_model_prepare(gptoss_model *model,
@@ -264,13 +265,18 @@ GPTOSS_API gptoss_status gptoss_model_prepare(gptoss_model *model,
                                               gptoss_progress_fn progress, void *user,
                                               gptoss_error *error);
 
+/* About how many bytes gptoss_model_prepare would take for other forms of the weights, beside the
+ * mapped files. What it has done already takes none. */
+GPTOSS_API uint64_t gptoss_model_prepare_bytes(const gptoss_model *model,
+                                               const gptoss_prepare_options *options);
+
 /* Bytes a run needs and what the machine (or its cgroup) has. */
 typedef struct gptoss_memory {
     uint64_t weights;   /* mapped from files; can be dropped and read again, at a price; 0 of a
                            synthetic model, which has taken its memory */
     uint64_t cache;     /* keys and values of one sequence, filled to `context` */
     uint64_t scratch;   /* the executor's work space, logits included */
-    uint64_t available; /* memory that can still be taken without swapping */
+    uint64_t available; /* memory that can still be taken without swapping; 0: unknown */
     uint64_t machine;   /* memory in all */
 } gptoss_memory;
 

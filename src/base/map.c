@@ -187,6 +187,8 @@ gptoss_status file_map_read(const char *path, uint64_t most, file_map *out, gpto
             fail(error, GPTOSS_LIMIT,
                  "%s has %zu bytes, more than the %" PRIu64 " that a file of its kind may have",
                  path, out->size, most);
+    if (status == GPTOSS_OK && !memory_suffices(out->size))
+        status = fail_memory(error, path, out->size);
     if (status == GPTOSS_OK && out->size > 0)
         status = memory_reserve(out->size, path, &data, error);
     if (status == GPTOSS_OK && out->size > 0)

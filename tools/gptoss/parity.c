@@ -70,6 +70,12 @@ static int open_model(comparison *of, const options *given, parity_source *sourc
                                     &numerics);
     if (status == EXIT_GOOD)
         status = runtime_open_model(&of->opened, given);
+    size_t tokens;
+    gptoss_reference_ids(of->reference, &tokens);
+    const gptoss_sequence_options sequence = {.context = (uint32_t)tokens,
+                                              .chunk = runtime_chunk(given)};
+    if (status == EXIT_GOOD)
+        status = runtime_check_memory(&of->opened, given, &sequence);
     if (status == EXIT_GOOD)
         status = runtime_open_executor(&of->opened, given, numerics);
     if (status == EXIT_GOOD) {

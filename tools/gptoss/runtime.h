@@ -11,7 +11,8 @@ typedef struct runtime {
     gptoss_tokenizer *tokenizer; /* NULL when there is none */
     gptoss_executor *executor;
     gptoss_sequence *sequence;
-    bool prepared; /* runtime_prepare_model has been called */
+    bool prepared;  /* runtime_prepare_model has been called */
+    uint64_t forms; /* bytes that it took for other forms of the weights */
 } runtime;
 
 /* These print a sentence when they fail and return the exit status. It starts zeroed; what
@@ -39,6 +40,11 @@ int runtime_open_tokenizer_alone(runtime *of, const options *given);
 
 /* Opens the executor with the precision, the threads and the chunk asked for. */
 int runtime_open_executor(runtime *of, const options *given, gptoss_numerics numerics);
+
+/* Prints a sentence and returns EXIT_FAILED when a sequence of these options, the executor that
+ * feeds it and what is still to be prepared of the model do not fit into the memory allowed. */
+int runtime_check_memory(const runtime *of, const options *given,
+                         const gptoss_sequence_options *sequence);
 
 /*
  * Finds the options of a sequence for at least `prompt` tokens and for `wanted` in all (0: as many
