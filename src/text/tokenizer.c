@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/map.h"
+#include "base/memory.h"
 #include "base/utf8.h"
 #include "text/find_tokenizer.h"
 #include "text/pretokenize.h"
@@ -145,7 +146,8 @@ static gptoss_status id_list_reserve(id_list *list, size_t more, gptoss_error *e
     if (needed <= list->capacity)
         return GPTOSS_OK;
     size_t capacity = needed < 2 * list->capacity ? 2 * list->capacity : needed;
-    uint32_t *ids = realloc(list->ids, capacity * sizeof *ids);
+    uint32_t *ids =
+        memory_suffices(capacity * sizeof *ids) ? realloc(list->ids, capacity * sizeof *ids) : NULL;
     if (ids == NULL)
         return fail_memory(error, "token ids", capacity * sizeof *ids);
     list->ids = ids;
@@ -231,7 +233,8 @@ static gptoss_status repair_text(const char *text, size_t length, char **out, si
 {
     size_t room = 0;
     char *copy = NULL;
-    if (!__builtin_mul_overflow(length, 3, &room) && !__builtin_add_overflow(room, 12, &room))
+    if (!__builtin_mul_overflow(length, 3, &room) && !__builtin_add_overflow(room, 12, &room) &&
+        memory_suffices(room))
         copy = malloc(room); /* GPTOSS_UTF8_ROOM(length), checked */
     if (copy == NULL)
         return fail_memory(error, "a copy of a text that is not well-formed UTF-8", room);
