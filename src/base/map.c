@@ -15,34 +15,25 @@
 /* ---- what is mapped -------------------------------------------------------------------------- */
 
 /*
- * A mapping as gptoss_mapped_file finds it. Records are made as needed, used again and never freed,
- * so that a signal handler can walk them while other threads open and close maps. It reads the path
- * of a mapping only that the thread it interrupted was reading from, which nobody is closing.
+ * A mapping as gptoss_mapped_file finds it. A signal handler walks the records while other threads
+ * open and close maps. It reads the path of a mapping only that the thread it interrupted was
+ * reading from, which nobody is closing.
  */
 typedef struct map_record {
-    struct map_record *next; /* never changes */
     atomic_bool taken;
     atomic_uintptr_t start; /* 0: nothing */
     size_t size;            /* these two are set before `start` is */
     char *path;
 } map_record;
 
-static _Atomic(map_record *) records;
+static map_record records[FILE_MAPS_MAX];
 
 static map_record *take_record(void)
 {
-    map_record *record = atomic_load(&records);
-    for (; record != NULL; record = record->next)
-        if (!atomic_exchange(&record->taken, true))
-            return record;
-    record = calloc(1, sizeof *record);
-    if (record == NULL)
-        return NULL;
-    atomic_store(&record->taken, true);
-    record->next = atomic_load(&records);
-    while (!atomic_compare_exchange_weak(&records, &record->next, record))
-        ;
-    return record;
+    for (size_t i = 0; i < FILE_MAPS_MAX; i++)
+        if (!atomic_load(&records[i].taken) && !atomic_exchange(&records[i].taken, true))
+            return &records[i];
+    return NULL;
 }
 
 static void leave_record(map_record *record)
@@ -55,11 +46,10 @@ static void leave_record(map_record *record)
 
 static map_record *record_of(uintptr_t address)
 {
-    map_record *record = atomic_load(&records);
-    for (; record != NULL; record = record->next) {
-        uintptr_t start = atomic_load(&record->start);
-        if (start != 0 && address >= start && address - start < record->size)
-            return record;
+    for (size_t i = 0; i < FILE_MAPS_MAX; i++) {
+        uintptr_t start = atomic_load(&records[i].start);
+        if (start != 0 && address >= start && address - start < records[i].size)
+            return &records[i];
     }
     return NULL;
 }
@@ -121,10 +111,13 @@ static gptoss_status open_regular(const char *path, int *descriptor, file_map *o
 static gptoss_status map_whole(int descriptor, const char *path, file_map *out, gptoss_error *error)
 {
     map_record *record = take_record();
-    if (record == NULL || (record->path = strdup(path)) == NULL) {
-        if (record != NULL)
-            leave_record(record);
-        return fail_memory(error, path, sizeof *record + strlen(path));
+    if (record == NULL)
+        return fail(error, GPTOSS_LIMIT, "cannot map %s: %d files are mapped already", path,
+                    FILE_MAPS_MAX);
+    record->path = strdup(path);
+    if (record->path == NULL) {
+        leave_record(record);
+        return fail_memory(error, path, strlen(path) + 1);
     }
     void *data = mmap(NULL, out->size, PROT_READ, MAP_SHARED, descriptor, 0);
     if (data == MAP_FAILED) {

@@ -9,6 +9,9 @@
 
 #include "base/status.h"
 
+/* Most maps at once; docs/SECURITY.md lists the bounds. */
+#define FILE_MAPS_MAX 8192
+
 typedef struct file_map {
     const uint8_t *data; /* NULL for an empty file */
     size_t size;

@@ -88,6 +88,25 @@ static void test_addresses(void)
     CHECK(gptoss_mapped_file(was, &bytes) == NULL, "closed");
 }
 
+/* One more than there may be; all are let go in the end. */
+static void test_most(void)
+{
+    static file_map maps[FILE_MAPS_MAX];
+    gptoss_error error = {0};
+    file_map more;
+    const char *path = scratch_path("often");
+    scratch_write(path, "x");
+    for (size_t i = 0; i < FILE_MAPS_MAX; i++)
+        CHECK(file_map_open(path, &maps[i], &error) == GPTOSS_OK, "%s", error.message);
+    CHECK(file_map_open(path, &more, &error) == GPTOSS_LIMIT && more.data == NULL, "one more");
+    CHECK(strstr(error.message, "/often: 8192 files are mapped already") != NULL, "%s",
+          error.message);
+    file_map_close(&maps[0]);
+    CHECK(file_map_open(path, &maps[0], &error) == GPTOSS_OK, "%s", error.message);
+    for (size_t i = 0; i < FILE_MAPS_MAX; i++)
+        file_map_close(&maps[i]);
+}
+
 static void test_changes(void)
 {
     gptoss_error error = {0};
@@ -121,6 +140,7 @@ int main(void)
     test_mapping();
     test_reading();
     test_addresses();
+    test_most();
     test_changes();
     check_refused(scratch_path("none"), "none: No such file or directory");
     check_refused(scratch_root, "should be a regular file but is a directory");
