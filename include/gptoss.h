@@ -317,6 +317,10 @@ GPTOSS_API gptoss_status gptoss_tokenizer_open(const char *path, gptoss_tokenize
                                                gptoss_error *error);
 GPTOSS_API void gptoss_tokenizer_close(gptoss_tokenizer *tokenizer);
 
+/* Whether gptoss_tokenizer_open has something to open at `path`, which says nothing of whether it
+ * can be read. True also where that cannot be found out. */
+GPTOSS_API bool gptoss_tokenizer_exists(const char *path);
+
 /* One more than the largest id that has a token. */
 GPTOSS_API uint32_t gptoss_tokenizer_size(const gptoss_tokenizer *tokenizer);
 

@@ -76,6 +76,11 @@ gptoss_status gptoss_tokenizer_open(const char *path, gptoss_tokenizer **out, gp
     file_map map = {0};
     tokenizer_file file = {0};
     gptoss_status status = find_tokenizer(path, &found, error);
+    if (status == GPTOSS_OK && found == NULL)
+        status = fail(error, GPTOSS_IO,
+                      "%s: neither here nor in the directory above is there a tokenizer.json or a "
+                      ".tiktoken file",
+                      path);
     if (status == GPTOSS_OK)
         status = file_map_read(found, MAX_FILE_BYTES, &map, error);
     if (status == GPTOSS_OK)

@@ -104,17 +104,16 @@ int runtime_open_tokenizer(runtime *of, const options *given, bool required)
         given->tokenizer != NULL ? given->tokenizer : gptoss_model_directory(of->model);
     gptoss_error error;
     double start = console_seconds();
-    gptoss_status status = gptoss_tokenizer_open(path, &of->tokenizer, &error);
-    if (status == GPTOSS_OK) {
-        console_verbose(given, "opened the tokenizer of %s, %u ids, in %.3f s", path,
-                        gptoss_tokenizer_size(of->tokenizer), console_seconds() - start);
+    if (!required && given->tokenizer == NULL && !gptoss_tokenizer_exists(path)) {
+        console_verbose(given, "going on without a tokenizer: there is none beside or above %s",
+                        path);
         return EXIT_GOOD;
     }
-    if (status == GPTOSS_IO && !required && given->tokenizer == NULL) {
-        console_verbose(given, "going on without a tokenizer: %s", error.message);
-        return EXIT_GOOD;
-    }
-    return console_error(&error);
+    if (gptoss_tokenizer_open(path, &of->tokenizer, &error) != GPTOSS_OK)
+        return console_error(&error);
+    console_verbose(given, "opened the tokenizer of %s, %u ids, in %.3f s", path,
+                    gptoss_tokenizer_size(of->tokenizer), console_seconds() - start);
+    return EXIT_GOOD;
 }
 
 int runtime_open_tokenizer_alone(runtime *of, const options *given)
