@@ -8,23 +8,16 @@
  * MOST points of each kind of failure (0: all), COMMAND only.
  */
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <ftw.h>
 #include <limits.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "runner.h"
+
 #define SECONDS_PER_RUN 20
-#define MOST_ARGUMENTS  24
 
 /* ---- what is walked -------------------------------------------------------------------------- */
 
@@ -76,63 +69,13 @@ static const struct {
 };
 #define KINDS (sizeof kinds / sizeof *kinds)
 
-static char scratch[] = "/tmp/gptoss-walk-XXXXXX"; /* where all this happens */
-
-/* ---- files ----------------------------------------------------------------------------------- */
-
-static _Noreturn void give_up(const char *what)
-{
-    perror(what);
-    exit(2);
-}
-
-typedef struct content {
-    char *bytes; /* terminated */
-    size_t length;
-} content;
-
-/* Empty, with bytes NULL, when there is no such file. */
-static content content_of(const char *path)
-{
-    content out = {NULL, 0};
-    struct stat info;
-    FILE *file = fopen(path, "rb");
-    if (file == NULL)
-        return out;
-    if (fstat(fileno(file), &info) != 0 || (out.bytes = malloc((size_t)info.st_size + 1)) == NULL)
-        give_up(path);
-    out.length = fread(out.bytes, 1, (size_t)info.st_size, file);
-    out.bytes[out.length] = '\0';
-    fclose(file);
-    return out;
-}
-
-static bool same(content a, content b)
-{
-    return (a.bytes == NULL) == (b.bytes == NULL) && a.length == b.length &&
-           (a.length == 0 || memcmp(a.bytes, b.bytes, a.length) == 0);
-}
-
-static bool begins_as(content whole, content part)
-{
-    return part.length <= whole.length &&
-           (part.length == 0 || memcmp(whole.bytes, part.bytes, part.length) == 0);
-}
-
-static void write_file(const char *path, const char *text)
-{
-    FILE *file = fopen(path, "wb");
-    if (file == NULL || fputs(text, file) < 0 || fclose(file) != 0)
-        give_up(path);
-}
-
 /* Whether something is left of a file that was being written. */
 static bool part_left(void)
 {
     bool found = false;
     DIR *here = opendir(".");
     if (here == NULL)
-        give_up(scratch);
+        give_up(".");
     for (const struct dirent *entry; (entry = readdir(here)) != NULL;) {
         size_t length = strlen(entry->d_name);
         if (length > 5 && strcmp(entry->d_name + length - 5, ".part") == 0) {
@@ -142,61 +85,6 @@ static bool part_left(void)
     }
     closedir(here);
     return found;
-}
-
-static int remove_entry(const char *path, const struct stat *info, int type, struct FTW *place)
-{
-    (void)info;
-    (void)type;
-    (void)place;
-    return remove(path);
-}
-
-static void remove_scratch(void)
-{
-    nftw(scratch, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-/* ---- runs ------------------------------------------------------------------------------------ */
-
-static volatile pid_t child;
-
-static void on_alarm(int number)
-{
-    (void)number;
-    kill(child, SIGKILL);
-}
-
-/* Runs words with variables of the environment beside ours; streams become the files out and err.
- * Returns what waitpid tells. */
-static int run_words(const char *path, const char *words, const char *const environment[])
-{
-    char copy[512];
-    char *arguments[MOST_ARGUMENTS] = {strdup(path)};
-    size_t count = 1;
-    snprintf(copy, sizeof copy, "%s", words);
-    for (char *word = strtok(copy, " "); word != NULL && count + 1 < MOST_ARGUMENTS;
-         word = strtok(NULL, " "))
-        arguments[count++] = word;
-    posix_spawn_file_actions_t files;
-    pid_t started;
-    int status = 0;
-    posix_spawn_file_actions_init(&files);
-    posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_addopen(&files, 1, "out.txt", O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    posix_spawn_file_actions_addopen(&files, 2, "err.txt", O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    /* Nothing is written to them; posix_spawn is older than const. */
-    char *const *variables = (char *const *)(uintptr_t)environment; /* NOLINT(*-no-int-to-ptr) */
-    if (posix_spawn(&started, path, &files, NULL, arguments, variables) != 0)
-        give_up(path);
-    posix_spawn_file_actions_destroy(&files);
-    free(arguments[0]);
-    child = started;
-    alarm(SECONDS_PER_RUN);
-    while (waitpid(started, &status, 0) < 0 && errno == EINTR)
-        ;
-    alarm(0);
-    return status;
 }
 
 /* What the shim has counted. */
@@ -229,7 +117,7 @@ static const char *program;
 static const char *shim;
 
 /* Runs a command with the failure `fault`, or without one. */
-static int run_faulty(size_t command, const char *fault)
+static ending run_faulty(size_t command, const char *fault)
 {
     char preload[PATH_MAX + 16], setting[64];
     snprintf(preload, sizeof preload, "LD_PRELOAD=%s", shim);
@@ -239,8 +127,8 @@ static int run_faulty(size_t command, const char *fault)
                                        NULL};
     unlink("report");
     if (commands[command].file != NULL)
-        write_file(commands[command].file, "what was there before");
-    return run_words(program, commands[command].arguments, environment);
+        write_text(commands[command].file, "what was there before");
+    return run_words(program, commands[command].arguments, environment, SECONDS_PER_RUN);
 }
 
 /* ---- judging --------------------------------------------------------------------------------- */
@@ -253,22 +141,16 @@ typedef struct expectation {
 
 static long worked, refused, by_openmp, wrong;
 
-/* The last line of the messages: a sentence of ours, or OpenMP's only one. */
+/* The last line of the messages is a sentence of ours, or OpenMP's only one. */
 static bool has_sentence(const content *messages, bool *openmps)
 {
-    const char *text = messages->bytes;
-    size_t length = messages->length;
-    if (length < 20 || text[length - 1] != '\n')
-        return false;
-    size_t begin = length - 1;
-    while (begin > 0 && text[begin - 1] != '\n')
-        begin--;
-    *openmps = strstr(text + begin, "libgomp: Out of memory") != NULL;
-    return strncmp(text + begin, "gptoss", 6) == 0 || *openmps;
+    const char *line = last_line(messages);
+    *openmps = line != NULL && strstr(line, "libgomp: Out of memory") != NULL;
+    return line != NULL && strlen(line) > 20 && (strncmp(line, "gptoss", 6) == 0 || *openmps);
 }
 
 /* What is wrong with a run, or NULL. */
-static const char *judge(size_t command, size_t kind, int status, const expectation *expected)
+static const char *judge(size_t command, size_t kind, ending end, const expectation *expected)
 {
     static const char old[] = "what was there before";
     content output = content_of("out.txt");
@@ -279,8 +161,8 @@ static const char *judge(size_t command, size_t kind, int status, const expectat
     counted count = read_counts(kinds[kind].class);
     bool openmps = false;
     const char *fault = NULL;
-    if (WIFSIGNALED(status))
-        fault = WTERMSIG(status) == SIGKILL ? "took too long" : "ended by a signal";
+    if (end.late || end.signal != 0)
+        fault = end.late ? "took too long" : "ended by a signal";
     else if (!count.there)
         fault = "not ended in order";
     else if (count.returned && count.held_ours > 0)
@@ -289,20 +171,20 @@ static const char *judge(size_t command, size_t kind, int status, const expectat
         fault = "memory of the C library was not given back";
     else if (left)
         fault = "a part of a file is left";
-    else if (WEXITSTATUS(status) == 0) {
+    else if (end.status == 0) {
         worked++;
-        if (commands[command].repeats && !same(output, expected->output))
+        if (commands[command].repeats && !content_same(output, expected->output))
             fault = "other output than without a failure";
-        else if (commands[command].repeats && !same(file, expected->file))
+        else if (commands[command].repeats && !content_same(file, expected->file))
             fault = "another file than without a failure";
     } else {
         if (kinds[kind].works)
             fault = "refused, where it can go on";
         else if (!has_sentence(&messages, &openmps))
             fault = "no sentence";
-        else if (WEXITSTATUS(status) != commands[command].trouble && !openmps)
+        else if (end.status != commands[command].trouble && !openmps)
             fault = "another exit status";
-        else if (commands[command].repeats && !begins_as(expected->output, output))
+        else if (commands[command].repeats && !content_begins(expected->output, output))
             fault = "other output than without a failure";
         else if (file.bytes != NULL && strcmp(file.bytes, old) != 0)
             fault = "what was there before is gone";
@@ -338,8 +220,8 @@ static void walk_kind(size_t command, size_t kind, long points, long most,
         long point = steps == points ? i : (steps > 1 ? i * (points - 1) / (steps - 1) : 0);
         snprintf(fault, sizeof fault, "%s:%s:%ld%s", kinds[kind].class, kinds[kind].effect, point,
                  kinds[kind].for_ever ? ":ever" : "");
-        int status = run_faulty(command, fault);
-        const char *what = judge(command, kind, status, expected);
+        ending end = run_faulty(command, fault);
+        const char *what = judge(command, kind, end, expected);
         if (what != NULL)
             show(command, fault, what);
     }
@@ -354,7 +236,8 @@ static void walk_kind(size_t command, size_t kind, long points, long most,
 static long walk_command(size_t command, long most)
 {
     long tried = 0;
-    if (run_faulty(command, "none:short:0") != 0) {
+    ending end = run_faulty(command, "none:short:0");
+    if (end.signal != 0 || end.status != 0) {
         show(command, "none", "fails by itself");
         return 0;
     }
@@ -375,35 +258,15 @@ static long walk_command(size_t command, long most)
 
 /* ---- beforehand ------------------------------------------------------------------------------ */
 
-static void copy_file(const char *from, const char *to)
-{
-    content of = content_of(from);
-    FILE *file = fopen(to, "wb");
-    if (of.bytes == NULL || file == NULL || fwrite(of.bytes, 1, of.length, file) != of.length ||
-        fclose(file) != 0)
-        give_up(from);
-    free(of.bytes);
-}
-
-static void must_run(const char *path, const char *words)
-{
-    const char *const environment[] = {"LC_ALL=C", "HOME=/", "PATH=/usr/bin:/bin", NULL};
-    if (run_words(path, words, environment) != 0) {
-        content messages = content_of("err.txt");
-        fprintf(stderr, "%s %s failed: %s\n", path, words, messages.bytes);
-        exit(2);
-    }
-}
-
 static void prepare(const char *make_checkpoint, const char *sources)
 {
     char path[PATH_MAX];
     must_run(make_checkpoint, "-o model --preset tiny --vocab 300 --layout hf-mxfp4 --shards 2");
     snprintf(path, sizeof path, "%s/tests/cli/data/tokenizer.json", sources);
     copy_file(path, "model/tokenizer.json");
-    write_file("model/generation_config.json", "{\"eos_token_id\": [1, 2], \"top_k\": 7}");
-    write_file("text", "hello world, hello\n");
-    write_file("said", "<|channel|>final<|message|>hello<|end|>");
+    write_text("model/generation_config.json", "{\"eos_token_id\": [1, 2], \"top_k\": 7}");
+    write_text("text", "hello world, hello\n");
+    write_text("said", "<|channel|>final<|message|>hello<|end|>");
     snprintf(path, sizeof path, "%s/tests/fuzz/corpus/render/good_all.json", sources);
     copy_file(path, "chat.json");
     must_run(program, "dump -m model -p hello -o reference");
@@ -421,9 +284,7 @@ int main(int argc, char **argv)
     shim = argv[3];
     long most = argc > 5 ? strtol(argv[5], NULL, 10) : 0;
     long tried = 0;
-    signal(SIGALRM, on_alarm);
-    if (mkdtemp(scratch) == NULL || atexit(remove_scratch) != 0 || chdir(scratch) != 0)
-        give_up(scratch);
+    work_in_scratch();
     prepare(argv[2], argv[4]);
     for (size_t i = 0; i < COMMANDS; i++)
         if (argc < 7 || strcmp(argv[6], commands[i].name) == 0)
