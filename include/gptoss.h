@@ -61,6 +61,15 @@ GPTOSS_API const char *gptoss_cpu_level(void);
  */
 GPTOSS_API gptoss_status gptoss_cpu_choose(const char *level, gptoss_error *error);
 
+/*
+ * The library maps the files of weights and dumps. When one is cut short while it is used, or
+ * cannot be read any more, the system sends SIGBUS to the thread that reads it, with the address. A
+ * program that catches the signal (the library does not) learns here which file it was: the path as
+ * it was opened and, in *bytes, the size at that time; NULL, and *bytes unchanged, for any other
+ * address. Async-signal-safe. The path is valid until the handler returns.
+ */
+GPTOSS_API const char *gptoss_mapped_file(const void *address, uint64_t *bytes);
+
 /* Told how far a long piece of work has come; returns false to stop it (GPTOSS_INTERRUPTED). */
 typedef bool (*gptoss_progress_fn)(void *user, const char *what, uint64_t done, uint64_t total);
 
@@ -203,6 +212,13 @@ GPTOSS_API void gptoss_model_tensor(const gptoss_model *model, size_t index,
 GPTOSS_API size_t gptoss_model_file_count(const gptoss_model *model);
 GPTOSS_API const char *gptoss_model_file(const gptoss_model *model, size_t index, uint64_t *bytes);
 
+/*
+ * GPTOSS_IO when a weight file was written to or cut short since the model was opened, so that what
+ * was computed with it is not to be trusted; the sentence names the file. Files that were removed,
+ * or replaced by others of the same name, are still there for this model and do not matter.
+ */
+GPTOSS_API gptoss_status gptoss_model_unchanged(const gptoss_model *model, gptoss_error *error);
+
 /* SHA-256 of one weight file as 64 hexadecimal digits and a terminating zero. */
 GPTOSS_API gptoss_status gptoss_model_file_sha256(const gptoss_model *model, size_t index,
                                                   gptoss_progress_fn progress, void *user,
@@ -240,7 +256,8 @@ typedef struct gptoss_prepare_options {
  * Does ahead of the first pass what makes passes faster. It changes no result, except that
  * `requantise` rounds the attention's weights for executors of GPTOSS_PRECISION_Q8, which without
  * it take them as they are. To be called before any executor is open on the model. `progress`,
- * which may be NULL, is told bytes. Fails with GPTOSS_MEMORY when weights cannot be locked, with
+ * which may be NULL, is told bytes. Fails with GPTOSS_MEMORY when weights cannot be locked and,
+ * before anything is done, when gptoss_model_prepare_bytes are not available; with
  * GPTOSS_INTERRUPTED when `progress` said so; the model can be used and prepared again after that.
  */
 GPTOSS_API gptoss_status gptoss_model_prepare(gptoss_model *model,
@@ -248,13 +265,18 @@ GPTOSS_API gptoss_status gptoss_model_prepare(gptoss_model *model,
                                               gptoss_progress_fn progress, void *user,
                                               gptoss_error *error);
 
+/* About how many bytes gptoss_model_prepare would take for other forms of the weights, beside the
+ * mapped files. What it has done already takes none. */
+GPTOSS_API uint64_t gptoss_model_prepare_bytes(const gptoss_model *model,
+                                               const gptoss_prepare_options *options);
+
 /* Bytes a run needs and what the machine (or its cgroup) has. */
 typedef struct gptoss_memory {
     uint64_t weights;   /* mapped from files; can be dropped and read again, at a price; 0 of a
                            synthetic model, which has taken its memory */
     uint64_t cache;     /* keys and values of one sequence, filled to `context` */
     uint64_t scratch;   /* the executor's work space, logits included */
-    uint64_t available; /* memory that can still be taken without swapping */
+    uint64_t available; /* memory that can still be taken without swapping; 0: unknown */
     uint64_t machine;   /* memory in all */
 } gptoss_memory;
 
@@ -294,6 +316,10 @@ typedef struct gptoss_tokenizer gptoss_tokenizer;
 GPTOSS_API gptoss_status gptoss_tokenizer_open(const char *path, gptoss_tokenizer **out,
                                                gptoss_error *error);
 GPTOSS_API void gptoss_tokenizer_close(gptoss_tokenizer *tokenizer);
+
+/* Whether gptoss_tokenizer_open has something to open at `path`, which says nothing of whether it
+ * can be read. True also where that cannot be found out. */
+GPTOSS_API bool gptoss_tokenizer_exists(const char *path);
 
 /* One more than the largest id that has a token. */
 GPTOSS_API uint32_t gptoss_tokenizer_size(const gptoss_tokenizer *tokenizer);

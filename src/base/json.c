@@ -7,6 +7,7 @@
 #include <cjson/cJSON.h>
 
 #include "base/map.h"
+#include "base/memory.h"
 
 /*
  * The text is checked completely before cJSON sees it: cJSON takes bytes that are not UTF-8, cuts
@@ -270,9 +271,11 @@ gptoss_status json_parse(const char *text, size_t length, const char *what, json
     if (!scan_document(&in))
         return fail(error, GPTOSS_FORMAT, "%s is not valid JSON: %s at byte %zu of %zu", what,
                     in.fault, in.at, length);
-    *out = cJSON_ParseWithLength(text, length);
+    size_t bytes = in.values * (sizeof(json_value) + 2 * sizeof(void *));
+    if (memory_suffices(bytes))
+        *out = cJSON_ParseWithLength(text, length);
     if (*out == NULL)
-        return fail_memory(error, what, in.values * (sizeof(json_value) + 2 * sizeof(void *)));
+        return fail_memory(error, what, bytes);
     return GPTOSS_OK;
 }
 
@@ -280,7 +283,7 @@ gptoss_status json_parse_file(const char *path, json_value **out, gptoss_error *
 {
     *out = NULL;
     file_map map = {0};
-    gptoss_status status = file_map_open(path, &map, error);
+    gptoss_status status = file_map_read(path, JSON_MAX_FILE, &map, error);
     if (status != GPTOSS_OK)
         return status;
     status = json_parse((const char *)map.data, map.size, path, out, error);

@@ -9,9 +9,10 @@
 #include "base/status.h"
 
 /* Bounds of what is accepted; docs/ARCHITECTURE.md lists them. */
-#define JSON_MAX_DEPTH  256      /* arrays and objects inside each other */
-#define JSON_MAX_VALUES 4000000U /* of any kind; one takes about 80 bytes of memory */
-#define JSON_MAX_NUMBER 63       /* characters */
+#define JSON_MAX_FILE   (100U << 20) /* bytes of a file */
+#define JSON_MAX_DEPTH  256          /* arrays and objects inside each other */
+#define JSON_MAX_VALUES 4000000U     /* of any kind; one takes about 80 bytes of memory */
+#define JSON_MAX_NUMBER 63           /* characters */
 
 /* A value inside a parsed document, which owns it. */
 typedef struct cJSON json_value;
@@ -25,7 +26,7 @@ typedef struct cJSON json_value;
 gptoss_status json_parse(const char *text, size_t length, const char *what, json_value **out,
                          gptoss_error *error);
 
-/* Reads and parses a whole file. */
+/* Reads and parses a whole file of at most JSON_MAX_FILE bytes. */
 gptoss_status json_parse_file(const char *path, json_value **out, gptoss_error *error);
 
 void json_free(json_value *document);

@@ -136,6 +136,12 @@ memory_limits memory_limits_read(const char *root)
     return limits;
 }
 
+bool memory_suffices(uint64_t bytes)
+{
+    uint64_t available = bytes < MEMORY_LITTLE ? 0 : memory_available();
+    return available == 0 || bytes <= available;
+}
+
 uint64_t memory_machine(void)
 {
     return memory_limits_read("").machine;

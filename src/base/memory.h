@@ -22,6 +22,14 @@ static inline bool u64_add(uint64_t a, uint64_t b, uint64_t *out)
 void *memory_allocate(size_t bytes);
 
 /*
+ * Whether there is so much memory to be had. The system hands out address space whether or not
+ * there is memory behind it, and ends programs when it then runs out: whoever takes memory by the
+ * size of a file or a text asks first. Less than MEMORY_LITTLE is not looked into.
+ */
+#define MEMORY_LITTLE ((uint64_t)64 << 20)
+bool memory_suffices(uint64_t bytes);
+
+/*
  * Reserves address space whose pages are zero and taken when first touched. Released with
  * memory_release. Never zero bytes. `what` names it in the error.
  */

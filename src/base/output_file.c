@@ -9,15 +9,41 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+/* A file without a name in the directory of `path`; negative when there is no such thing. */
+static int open_nameless(const char *path, unsigned permissions)
+{
+    const char *slash = strrchr(path, '/');
+    size_t length = slash == NULL ? 0 : (size_t)(slash - path) + 1;
+    char *directory = NULL;
+    if (asprintf(&directory, "%.*s.", (int)length, path) < 0)
+        return -1;
+    int descriptor = open(directory, O_WRONLY | O_TMPFILE | O_CLOEXEC, permissions);
+    free(directory);
+    return descriptor;
+}
+
+/* Gives a nameless file its temporary name; an existing file cannot be replaced at once. */
+static bool give_name(const output_file *file)
+{
+    char link[64];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", file->descriptor);
+    return linkat(AT_FDCWD, link, AT_FDCWD, file->temporary, AT_SYMLINK_FOLLOW) == 0;
+}
+
 gptoss_status output_file_create(output_file *file, const char *path, unsigned permissions,
                                  gptoss_error *error)
 {
-    uint32_t random = (uint32_t)getpid();
-    getrandom(&random, sizeof random, GRND_NONBLOCK); /* early after boot there is but the id */
+    uint32_t random;
+    if (getrandom(&random, sizeof random, GRND_NONBLOCK) != (ssize_t)sizeof random)
+        random = (uint32_t)getpid(); /* early after boot there is no more */
     *file = (output_file){.path = path, .error = error};
     if (asprintf(&file->temporary, "%s.%08" PRIx32 ".part", path, random) < 0)
         return fail_memory(error, "a file name", strlen(path));
-    file->descriptor = open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, permissions);
+    file->descriptor = access("/proc/self/fd", X_OK) == 0 ? open_nameless(path, permissions) : -1;
+    file->nameless = file->descriptor >= 0;
+    if (!file->nameless)
+        file->descriptor =
+            open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, permissions);
     if (file->descriptor >= 0)
         return GPTOSS_OK;
     gptoss_status status =
@@ -31,6 +57,8 @@ void output_file_reserve(output_file *file, uint64_t bytes)
     int failure = EINTR;
     while (failure == EINTR && file->status == GPTOSS_OK)
         failure = bytes > INT64_MAX ? EFBIG : posix_fallocate(file->descriptor, 0, (off_t)bytes);
+    if (failure == EOPNOTSUPP)
+        return; /* the writes will tell */
     if (failure != 0 && file->status == GPTOSS_OK)
         file->status =
             fail(file->error, GPTOSS_IO, "%s: cannot take %" PRIu64 " bytes of disk space: %s",
@@ -82,6 +110,13 @@ gptoss_status output_file_finish(output_file *file, gptoss_status keep)
 {
     if (keep == GPTOSS_OK && file->status == GPTOSS_OK)
         synchronise(file);
+    bool named = !file->nameless;
+    if (file->nameless && keep == GPTOSS_OK && file->status == GPTOSS_OK) {
+        named = give_name(file);
+        if (!named)
+            file->status = fail(file->error, GPTOSS_IO, "%s: cannot create: %s", file->temporary,
+                                strerror(errno));
+    }
     if (close(file->descriptor) != 0 && keep == GPTOSS_OK && file->status == GPTOSS_OK)
         file->status =
             fail(file->error, GPTOSS_IO, "%s: cannot write: %s", file->temporary, strerror(errno));
@@ -90,10 +125,10 @@ gptoss_status output_file_finish(output_file *file, gptoss_status keep)
     if (file->status == GPTOSS_OK && rename(file->temporary, file->path) != 0)
         file->status = fail(file->error, GPTOSS_IO, "%s: cannot rename to %s: %s", file->temporary,
                             file->path, strerror(errno));
-    if (file->status != GPTOSS_OK)
-        unlink(file->temporary);
-    else
+    if (file->status == GPTOSS_OK)
         synchronise_directory(file);
+    else if (named)
+        unlink(file->temporary);
     free(file->temporary);
     return file->status;
 }

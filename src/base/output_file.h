@@ -2,17 +2,20 @@
 #ifndef BASE_OUTPUT_FILE_H
 #define BASE_OUTPUT_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/status.h"
 
-/* Written as "PATH.RANDOM.part", then renamed. The first failure is kept: what follows it does
- * nothing, and output_file_finish returns it. */
+/* Written without a name where the file system can, so that nothing is left of it however the
+ * program ends, else as "PATH.RANDOM.part"; then renamed. The first failure is kept: what follows
+ * it does nothing, and output_file_finish returns it. */
 typedef struct output_file {
     const char *path;
     char *temporary;
     int descriptor;
+    bool nameless; /* `temporary` is its name only just before the end */
     gptoss_status status;
     gptoss_error *error;
 } output_file;

@@ -276,15 +276,30 @@ static gptoss_status check_names(const char *path, const safetensors *file, gpto
     return GPTOSS_OK;
 }
 
+/* Parses a copy of the header: what is checked must not change before it is read again. */
+static gptoss_status parse_header(const uint8_t *text, size_t length, const char *path,
+                                  json_value **out, gptoss_error *error)
+{
+    char what[512];
+    snprintf(what, sizeof what, "the header of %s", path);
+    char *copy = malloc(length);
+    if (copy == NULL)
+        return fail_memory(error, what, length);
+    memcpy(copy, text, length);
+    gptoss_status status = json_parse(copy, length, what, out, error);
+    free(copy);
+    if (status == GPTOSS_OK && !json_is_object(*out))
+        status = fail(error, GPTOSS_FORMAT, "%s should be a JSON object", what);
+    return status;
+}
+
 /* `start` is where the tensors' bytes begin in the file. */
 static gptoss_status read_header(const uint8_t *data, size_t size, size_t start, const char *path,
                                  safetensors *out, gptoss_error *error)
 {
     uint64_t end = 0;
-    char what[512];
-    snprintf(what, sizeof what, "the header of %s", path);
-    gptoss_status status = json_parse((const char *)data + LENGTH_BYTES, start - LENGTH_BYTES, what,
-                                      &out->header, error);
+    gptoss_status status =
+        parse_header(data + LENGTH_BYTES, start - LENGTH_BYTES, path, &out->header, error);
     if (status == GPTOSS_OK)
         status = read_entries(path, out, error);
     if (status != GPTOSS_OK)

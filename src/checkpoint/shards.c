@@ -150,13 +150,21 @@ static gptoss_status list_directory(const char *path, listing *out, gptoss_error
         return errno == ENOENT || errno == ENOTDIR
                    ? GPTOSS_OK
                    : fail(error, GPTOSS_IO, "cannot list %s: %s", path, strerror(errno));
-    bool good = true;
-    for (const struct dirent *entry; good && (entry = readdir(directory)) != NULL;)
-        good = add_entry(out, entry->d_name);
+    gptoss_status status = GPTOSS_OK;
+    while (status == GPTOSS_OK) {
+        errno = 0;
+        const struct dirent *entry = readdir(directory);
+        if (entry == NULL && errno != 0)
+            status = fail(error, GPTOSS_IO, "cannot list %s: %s", path, strerror(errno));
+        if (entry == NULL)
+            break;
+        if (!add_entry(out, entry->d_name))
+            status = fail_memory(error, path, sizeof *out);
+    }
     closedir(directory);
-    if (!good) {
+    if (status != GPTOSS_OK) {
         free_listing(out);
-        return fail_memory(error, path, sizeof *out);
+        return status;
     }
     sort_names(&out->weights);
     sort_names(&out->indexes);
@@ -313,6 +321,8 @@ static gptoss_status use_index(const char *name, shard_list *out, gptoss_error *
         status = set_paths(out->index.files, out->index.file_count, out, error);
     if (status == GPTOSS_OK)
         status = check_present(out, error);
+    if (status == GPTOSS_OK)
+        status = shards_check_links(out, error);
     return status;
 }
 

@@ -57,6 +57,14 @@ typedef struct shard_list {
  */
 gptoss_status shards_find(const char *path, shard_list *out, gptoss_error *error);
 
+/*
+ * Refuses what an index lists when it is a link out of the checkpoint's directory: like a path in
+ * the index, it could name any file of the machine. A hub snapshot's links into the blobs beside it
+ * are good. Without an index nobody but the user named the files, and all links are. shards_find
+ * calls it.
+ */
+gptoss_status shards_check_links(const shard_list *list, gptoss_error *error);
+
 /* Accepts a zeroed list. */
 void shards_free(shard_list *list);
 

@@ -109,11 +109,12 @@ int dense_pack_plain(const uint8_t *numbers, const uint8_t *place, const uint8_t
     return highest > PLACES;
 }
 
-/* Adds the escapes of `columns` numbers that begin at column `first`. */
+/* Adds the escapes of `columns` numbers that begin at column `first`. There are as many as were
+ * counted, unless somebody writes to the file that the numbers lie in: up to `end` then. */
 static uint8_t *list_escapes(const uint8_t *numbers, const uint8_t *place, size_t first,
-                             size_t columns, size_t row, uint8_t *list)
+                             size_t columns, size_t row, uint8_t *list, const uint8_t *end)
 {
-    for (size_t k = 0; k < columns; k++) {
+    for (size_t k = 0; k < columns && list < end; k++) {
         uint8_t high = numbers[2 * k + 1];
         uint32_t escape = (uint32_t)((first + k) << 10 | row << 8 | high);
         if (place[high] != PLACES)
@@ -167,6 +168,7 @@ size_t dense_pack_group(const dense_kernels *table, const uint8_t *rows_in, size
     size_t whole = n / DENSE_BLOCK_COLUMNS;
     size_t rest = n % DENSE_BLOCK_COLUMNS;
     uint8_t *list = out + DENSE_LINE;
+    const uint8_t *list_end = list + escapes * sizeof(uint32_t);
     uint8_t *block = list + whole_lines(escapes * sizeof(uint32_t));
     memset(out, 0, (size_t)(block - out));
     for (size_t r = 0; r < rows; r++)
@@ -184,7 +186,7 @@ size_t dense_pack_group(const dense_kernels *table, const uint8_t *rows_in, size
             if (r < rows &&
                 (i == whole || table->pack(numbers, codes[r].place, codes[r].table, low, pairs)))
                 list = list_escapes(numbers, codes[r].place, i * DENSE_BLOCK_COLUMNS, columns, r,
-                                    list);
+                                    list, list_end);
         }
     }
     group->escapes = (uint32_t)escapes;

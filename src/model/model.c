@@ -129,6 +129,16 @@ const char *gptoss_model_file(const gptoss_model *model, size_t index, uint64_t 
     return checkpoint_file_path(model->files, index);
 }
 
+gptoss_status gptoss_model_unchanged(const gptoss_model *model, gptoss_error *error)
+{
+    gptoss_status status = GPTOSS_OK;
+    for (size_t i = 0; i < checkpoint_file_count(model->files) && status == GPTOSS_OK; i++) {
+        file_map map = checkpoint_file_map(model->files, i);
+        status = file_map_unchanged(&map, checkpoint_file_path(model->files, i), error);
+    }
+    return status;
+}
+
 gptoss_status gptoss_model_file_sha256(const gptoss_model *model, size_t index,
                                        gptoss_progress_fn progress, void *user, char digest[65],
                                        gptoss_error *error)

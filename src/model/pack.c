@@ -273,6 +273,16 @@ static uint64_t least_bytes(uint64_t rows, uint64_t columns)
     return groups * (DENSE_LINE + blocks * DENSE_BLOCK_BYTES + sizeof(dense_group));
 }
 
+uint64_t pack_bytes(const weights *bound, uint32_t layers)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < 1 + (size_t)layers * PER_LAYER; i++) {
+        const matrix *at = matrix_number(bound, i);
+        bytes += can_pack(at) ? least_bytes(at->rows, at->columns) : 0;
+    }
+    return bytes;
+}
+
 uint64_t pack_saving(const weights *bound, uint32_t layers)
 {
     uint64_t saving = 0;

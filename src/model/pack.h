@@ -25,6 +25,9 @@ bool pack_stretch(const packed_memory *memory, size_t index, const uint8_t **sta
 /* Accepts NULL. What was packed may not be used any more. */
 void pack_free(packed_memory *memory);
 
+/* About how many bytes packing takes, as if there were no escapes. What is packed takes none. */
+uint64_t pack_bytes(const weights *bound, uint32_t layers);
+
 /* How many bytes fewer a token reads with the matrices packed than as they are in the checkpoint:
  * of those that are packed as measured, of the others as if they had no escapes. */
 uint64_t pack_saving(const weights *bound, uint32_t layers);

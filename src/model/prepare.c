@@ -1,4 +1,7 @@
 /* What is done to weights ahead of the first pass. */
+#include <inttypes.h>
+
+#include "base/memory.h"
 #include "model/model.h"
 #include "model/read_ahead.h"
 #include "op/parallel.h"
@@ -45,6 +48,35 @@ static gptoss_status make_sketch(const preparation *p)
     return model_sketch_make(p->model, p->threads, p->progress, p->user, p->error);
 }
 
+uint64_t gptoss_model_prepare_bytes(const gptoss_model *model,
+                                    const gptoss_prepare_options *options)
+{
+    const gptoss_config *config = &model->config;
+    bool rounded = model->rounded.layers != NULL;
+    uint64_t rounding = options->requantise ? requantise_bytes(config, &model->weights) : 0;
+    uint64_t bytes = rounded ? 0 : rounding;
+    if (options->pack)
+        bytes += pack_bytes(&model->weights,
+                            options->only_q8 && (rounded || rounding > 0) ? 0 : config->layers);
+    if (options->sketch && model->sketch == NULL)
+        bytes += model_sketch_bytes(config->vocab, config->hidden);
+    return bytes;
+}
+
+/* The system gives address space whether or not there is memory behind it. */
+static gptoss_status check_memory(const gptoss_model *model, const gptoss_prepare_options *options,
+                                  gptoss_error *error)
+{
+    uint64_t needed = gptoss_model_prepare_bytes(model, options);
+    uint64_t available = memory_available();
+    if (available == 0 || needed <= available)
+        return GPTOSS_OK;
+    return fail(error, GPTOSS_MEMORY,
+                "not enough memory for other forms of the weights (packed, in 8 bits, a sketch): "
+                "they take %" PRIu64 " KiB, %" PRIu64 " KiB are available",
+                needed / 1024, available / 1024);
+}
+
 gptoss_status gptoss_model_prepare(gptoss_model *model, const gptoss_prepare_options *options,
                                    gptoss_progress_fn progress, void *user, gptoss_error *error)
 {
@@ -53,8 +85,8 @@ gptoss_status gptoss_model_prepare(gptoss_model *model, const gptoss_prepare_opt
                      .progress = progress,
                      .user = user,
                      .error = error};
-    gptoss_status status = GPTOSS_OK;
-    if (options->read_ahead)
+    gptoss_status status = check_memory(model, options, error);
+    if (status == GPTOSS_OK && options->read_ahead)
         status = read_ahead(&p);
     if (status == GPTOSS_OK && options->requantise)
         status = round_dense(&p);

@@ -103,6 +103,22 @@ static gptoss_status round_all(rounding *r, uint32_t threads, rounded_weights *o
     return atomic_load(&r->stopped) ? fail(error, GPTOSS_INTERRUPTED, "interrupted") : GPTOSS_OK;
 }
 
+uint64_t requantise_bytes(const gptoss_config *config, const weights *bound)
+{
+    uint64_t bytes = 0;
+    for (uint32_t l = 0; l < config->layers; l++) {
+        const layer_weights *layer = &bound->layers[l];
+        enum { PARTS = 4 };
+        const matrix *const parts[PARTS] = {&layer->q, &layer->k, &layer->v, &layer->out};
+        for (size_t i = 0; i < PARTS; i++) {
+            if (parts[i]->columns % FIXED_GROUP != 0)
+                return 0;
+            bytes += q8_bytes(parts[i]->rows, parts[i]->columns);
+        }
+    }
+    return bytes;
+}
+
 static void release_pages(const matrix *of)
 {
     if (of->format != NUMBER_BF16_PACKED)

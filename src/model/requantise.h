@@ -31,6 +31,9 @@ gptoss_status requantise(const gptoss_config *config, const weights *bound, bool
                          uint32_t threads, gptoss_progress_fn progress, void *user,
                          rounded_weights *out, gptoss_error *error);
 
+/* Bytes of the copies; 0 for a model that is left as it is. */
+uint64_t requantise_bytes(const gptoss_config *config, const weights *bound);
+
 /* Accepts a zeroed object. */
 void rounded_weights_free(rounded_weights *rounded);
 

@@ -231,6 +231,8 @@ gptoss_status gptoss_dump(gptoss_executor *executor, const uint32_t *tokens, siz
         status = write_beginning(&d, options);
         if (status == GPTOSS_OK)
             status = run(&d);
+        if (status == GPTOSS_OK)
+            status = gptoss_model_unchanged(gptoss_executor_model(executor), error);
         status = output_file_finish(&d.file, status);
     }
     free(d.parcel.bytes);

@@ -305,6 +305,8 @@ gptoss_status gptoss_parity(gptoss_executor *executor, const gptoss_reference *r
     if (status != GPTOSS_OK)
         return status;
     status = replay_tokens(&p, error);
+    if (status == GPTOSS_OK)
+        status = file_map_unchanged(&reference->map, reference->path, error);
     if (status != GPTOSS_OK) {
         gptoss_parity_free(&p.run->report);
         return status;

@@ -171,6 +171,10 @@ gptoss_status gptoss_parity_dumps(const gptoss_reference *reference,
         return status;
     status = pair_all(&p, progress, user, error);
     free(p.flipped);
+    if (status == GPTOSS_OK)
+        status = file_map_unchanged(&reference->map, reference->path, error);
+    if (status == GPTOSS_OK)
+        status = file_map_unchanged(&candidate->map, candidate->path, error);
     if (status != GPTOSS_OK) {
         gptoss_parity_free(&p.run->report);
         return status;

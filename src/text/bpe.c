@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
+
 gptoss_status merge_list_add(merge_list *list, merge item, gptoss_error *error)
 {
     if (list->count == list->capacity) {
@@ -32,11 +34,16 @@ static uint64_t pair_of(uint32_t left, uint32_t right)
     return (uint64_t)left << 32 | right;
 }
 
+static size_t first_slot(const merge_table *table, uint64_t pair)
+{
+    uint64_t hash = pair * 0x9e3779b97f4a7c15U;
+    return (hash ^ hash >> 32) & table->mask;
+}
+
 /* The slot that holds `pair`, or the empty one where it belongs. */
 static merge_rule *slot_of(const merge_table *table, uint64_t pair)
 {
-    uint64_t hash = pair * 0x9e3779b97f4a7c15U;
-    size_t at = (hash ^ hash >> 32) & table->mask;
+    size_t at = first_slot(table, pair);
     while (table->slots[at].pair != pair && table->slots[at].pair != MERGE_NONE)
         at = (at + 1) & table->mask;
     return &table->slots[at];
@@ -73,6 +80,14 @@ gptoss_status merge_table_build(const merge_list *list, const char *what, merge_
             merge_table_free(&table);
             return fail(error, GPTOSS_FORMAT, "%s: merge %zu repeats the pair of tokens %u and %u",
                         what, i, item.left, item.right);
+        }
+        if ((((size_t)(slot - table.slots) - first_slot(&table, pair)) & table.mask) >
+            MERGE_MAX_PROBES) {
+            merge_table_free(&table);
+            return fail(error, GPTOSS_LIMIT,
+                        "%s: merge %zu has the same hash as too many others, which makes finding "
+                        "it slow; merges are not like that by chance",
+                        what, i);
         }
         *slot = (merge_rule){pair, by_id ? item.merged : (uint32_t)i, item.merged};
     }
@@ -173,12 +188,13 @@ static gptoss_status scratch_grow(bpe_scratch *scratch, size_t count, gptoss_err
                     NO_NODE);
     bpe_scratch_free(scratch);
     size_t capacity = count < 256 ? 256 : count;
-    scratch->nodes = malloc(capacity * sizeof(bpe_node));
-    scratch->heap = malloc(2 * capacity * sizeof(uint64_t));
+    size_t bytes = capacity * (sizeof(bpe_node) + 2 * sizeof(uint64_t));
+    bool suffices = memory_suffices(bytes);
+    scratch->nodes = suffices ? malloc(capacity * sizeof(bpe_node)) : NULL;
+    scratch->heap = suffices ? malloc(2 * capacity * sizeof(uint64_t)) : NULL;
     if (scratch->nodes == NULL || scratch->heap == NULL) {
         bpe_scratch_free(scratch);
-        return fail_memory(error, "merging a piece of text",
-                           capacity * (sizeof(bpe_node) + 2 * sizeof(uint64_t)));
+        return fail_memory(error, "merging a piece of text", bytes);
     }
     scratch->capacity = capacity;
     return GPTOSS_OK;

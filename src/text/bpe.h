@@ -10,6 +10,10 @@
 /* Ids of tokens are below this, so that a pair of them and a mark fit into 64 bits. */
 #define TOKEN_MAX_ID (1U << 24)
 
+/* Slots of the table that are looked at before it is known where a merge belongs; more take merges
+ * that were chosen to have the same place. docs/SECURITY.md lists the bounds. */
+#define MERGE_MAX_PROBES 256
+
 /* Two neighbouring tokens and the token that they become. */
 typedef struct merge {
     uint32_t left;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define RANKS_SUFFIX ".tiktoken"
 
@@ -49,7 +50,13 @@ static gptoss_status search_directory(const char *directory, char **out, gptoss_
         return fail(error, GPTOSS_IO, "%s: %s", directory, strerror(errno));
     gptoss_status status = GPTOSS_OK;
     char *best = NULL;
-    for (struct dirent *entry; status == GPTOSS_OK && (entry = readdir(stream)) != NULL;) {
+    while (status == GPTOSS_OK) {
+        errno = 0;
+        const struct dirent *entry = readdir(stream);
+        if (entry == NULL && errno != 0)
+            status = fail(error, GPTOSS_IO, "cannot list %s: %s", directory, strerror(errno));
+        if (entry == NULL)
+            break;
         if (!is_better(entry->d_name, best))
             continue;
         free(best);
@@ -81,12 +88,17 @@ gptoss_status find_tokenizer(const char *path, char **out, gptoss_error *error)
     status = join_path(path, "..", &parent, error);
     if (status != GPTOSS_OK)
         return status;
-    status = search_directory(parent, out, error);
+    if (access(parent, R_OK) == 0)
+        status = search_directory(parent, out, error);
     free(parent);
-    if (status == GPTOSS_OK && *out == NULL)
-        return fail(error, GPTOSS_IO,
-                    "%s: neither here nor in the directory above is there a tokenizer.json or a "
-                    "%s file",
-                    path, RANKS_SUFFIX);
     return status;
+}
+
+bool gptoss_tokenizer_exists(const char *path)
+{
+    char *found;
+    gptoss_status status = find_tokenizer(path, &found, NULL);
+    bool exists = status != GPTOSS_OK || found != NULL;
+    free(found);
+    return exists;
 }

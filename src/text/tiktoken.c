@@ -7,8 +7,6 @@
 #define HARMONY_FIRST O200K_TOKENS /* ids of special tokens, both included */
 #define HARMONY_LAST  200018
 
-#define MAX_TOKEN_BYTES 4096
-
 void tokenizer_file_free(tokenizer_file *file)
 {
     vocabulary_free(&file->vocab);
@@ -43,7 +41,7 @@ static int base64_digit(char c)
 }
 
 /* Decodes padded base64 up to the first other character; returns false when it is malformed. */
-static bool read_base64(line_reader *reader, char out[MAX_TOKEN_BYTES], size_t *length)
+static bool read_base64(line_reader *reader, char out[TOKEN_MAX_BYTES], size_t *length)
 {
     uint32_t bits = 0;
     size_t digits = 0;
@@ -52,7 +50,7 @@ static bool read_base64(line_reader *reader, char out[MAX_TOKEN_BYTES], size_t *
         bits = bits << 6 | (uint32_t)base64_digit(*reader->at);
         if (digits++ % 4 == 0)
             continue;
-        if (*length == MAX_TOKEN_BYTES)
+        if (*length == TOKEN_MAX_BYTES)
             return false;
         unsigned spare = 6 - 2 * (unsigned)((digits - 1) % 4); /* bits of the next byte: 4, 2, 0 */
         out[(*length)++] = (char)(bits >> spare);
@@ -86,7 +84,7 @@ static bool read_newline(line_reader *reader)
 
 static gptoss_status read_line(line_reader *reader, vocabulary *vocab, gptoss_error *error)
 {
-    char bytes[MAX_TOKEN_BYTES];
+    char bytes[TOKEN_MAX_BYTES];
     size_t length;
     uint32_t rank;
     if (!read_base64(reader, bytes, &length) || length == 0)

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/map.h"
+#include "base/memory.h"
 #include "base/utf8.h"
 #include "text/find_tokenizer.h"
 #include "text/pretokenize.h"
@@ -36,9 +37,6 @@ static gptoss_status read_file(file_map map, const char *path, tokenizer_file *o
                                gptoss_error *error)
 {
     const char *text = map.size == 0 ? "" : (const char *)map.data;
-    if (map.size > MAX_FILE_BYTES)
-        return fail(error, GPTOSS_LIMIT, "%s: %zu bytes, expected a tokenizer of at most %u", path,
-                    map.size, MAX_FILE_BYTES);
     if (begins_with(map, "version https://git-lfs"))
         return fail(error, GPTOSS_FORMAT,
                     "%s: a Git LFS pointer, not the tokenizer itself: fetch it with 'git lfs pull'",
@@ -78,8 +76,13 @@ gptoss_status gptoss_tokenizer_open(const char *path, gptoss_tokenizer **out, gp
     file_map map = {0};
     tokenizer_file file = {0};
     gptoss_status status = find_tokenizer(path, &found, error);
+    if (status == GPTOSS_OK && found == NULL)
+        status = fail(error, GPTOSS_IO,
+                      "%s: neither here nor in the directory above is there a tokenizer.json or a "
+                      ".tiktoken file",
+                      path);
     if (status == GPTOSS_OK)
-        status = file_map_open(found, &map, error);
+        status = file_map_read(found, MAX_FILE_BYTES, &map, error);
     if (status == GPTOSS_OK)
         status = read_file(map, found, &file, error);
     if (status == GPTOSS_OK)
@@ -148,7 +151,8 @@ static gptoss_status id_list_reserve(id_list *list, size_t more, gptoss_error *e
     if (needed <= list->capacity)
         return GPTOSS_OK;
     size_t capacity = needed < 2 * list->capacity ? 2 * list->capacity : needed;
-    uint32_t *ids = realloc(list->ids, capacity * sizeof *ids);
+    uint32_t *ids =
+        memory_suffices(capacity * sizeof *ids) ? realloc(list->ids, capacity * sizeof *ids) : NULL;
     if (ids == NULL)
         return fail_memory(error, "token ids", capacity * sizeof *ids);
     list->ids = ids;
@@ -234,7 +238,8 @@ static gptoss_status repair_text(const char *text, size_t length, char **out, si
 {
     size_t room = 0;
     char *copy = NULL;
-    if (!__builtin_mul_overflow(length, 3, &room) && !__builtin_add_overflow(room, 12, &room))
+    if (!__builtin_mul_overflow(length, 3, &room) && !__builtin_add_overflow(room, 12, &room) &&
+        memory_suffices(room))
         copy = malloc(room); /* GPTOSS_UTF8_ROOM(length), checked */
     if (copy == NULL)
         return fail_memory(error, "a copy of a text that is not well-formed UTF-8", room);

@@ -27,10 +27,15 @@ static bool token_is(const vocabulary *vocab, uint32_t id, const char *bytes, si
     return found.length == length && memcmp(vocab->bytes + found.offset, bytes, length) == 0;
 }
 
+static size_t first_slot(const vocabulary *vocab, uint64_t hash)
+{
+    return (hash ^ hash >> 32) & vocab->mask;
+}
+
 /* The slot that holds the token with these bytes, or the empty one where it belongs. */
 static uint32_t *slot_of(const vocabulary *vocab, uint64_t hash, const char *bytes, size_t length)
 {
-    size_t at = (hash ^ hash >> 32) & vocab->mask;
+    size_t at = first_slot(vocab, hash);
     while (vocab->slots[at] != TOKEN_NONE && !token_is(vocab, vocab->slots[at], bytes, length))
         at = (at + 1) & vocab->mask;
     return &vocab->slots[at];
@@ -111,10 +116,17 @@ static gptoss_status index_learned(vocabulary *vocab, uint32_t id, const char *b
     gptoss_status status = slots_reserve(vocab, error);
     if (status != GPTOSS_OK)
         return status;
-    uint32_t *slot = slot_of(vocab, hash_bytes(bytes, length), bytes, length);
+    uint64_t hash = hash_bytes(bytes, length);
+    uint32_t *slot = slot_of(vocab, hash, bytes, length);
     if (*slot != TOKEN_NONE)
         return fail(error, GPTOSS_FORMAT, "%s: tokens %u and %u are the same bytes", what, *slot,
                     id);
+    size_t probes = ((size_t)(slot - vocab->slots) - first_slot(vocab, hash)) & vocab->mask;
+    if (probes > TOKEN_MAX_PROBES)
+        return fail(error, GPTOSS_LIMIT,
+                    "%s: token %u has the same hash as too many others, which makes finding it "
+                    "slow; a vocabulary is not like that by chance",
+                    what, id);
     *slot = id;
     if (length == 1)
         vocab->of_byte[(uint8_t)bytes[0]] = id;
@@ -146,6 +158,9 @@ gptoss_status vocabulary_add(vocabulary *vocab, token_kind kind, uint32_t id, co
                     TOKEN_MAX_ID);
     if (length == 0)
         return fail(error, GPTOSS_FORMAT, "%s: token %u is empty", what, id);
+    if (length > TOKEN_MAX_BYTES)
+        return fail(error, GPTOSS_LIMIT, "%s: token %u has %zu bytes, expected at most %d", what,
+                    id, length, TOKEN_MAX_BYTES);
     if (kind != TOKEN_LEARNED && vocabulary_token(vocab, id).kind == TOKEN_LEARNED &&
         token_is(vocab, id, bytes, length)) {
         vocab->tokens[id].kind = kind;

@@ -11,6 +11,10 @@
 
 #define TOKEN_NONE UINT32_MAX
 
+/* Bounds of what is accepted beside TOKEN_MAX_ID; docs/SECURITY.md lists them. */
+#define TOKEN_MAX_BYTES  4096 /* of one token; o200k's longest has 128 */
+#define TOKEN_MAX_PROBES 256  /* looked at in an index before it is known where a token belongs */
+
 typedef enum token_kind {
     TOKEN_ABSENT,  /* the id has no token */
     TOKEN_LEARNED, /* a token of the model's vocabulary: BPE may produce it */
@@ -43,9 +47,10 @@ typedef struct vocabulary {
 } vocabulary;
 
 /*
- * Adds a token to a vocabulary, which starts zeroed. Refuses an empty token, an id that is taken or
- * too large, and a learned token whose bytes another one has; but a learned token may be added
- * again with the same bytes, and then is no longer learned. `what` names the file in errors.
+ * Adds a token to a vocabulary, which starts zeroed. Refuses an empty or overlong token, an id that
+ * is taken or too large, tokens that were chosen to have the same place in the index, and a learned
+ * token whose bytes another one has; but a learned token may be added again with the same bytes,
+ * and then is no longer learned. `what` names the file in errors.
  */
 gptoss_status vocabulary_add(vocabulary *vocab, token_kind kind, uint32_t id, const char *bytes,
                              size_t length, const char *what, gptoss_error *error);

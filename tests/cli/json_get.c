@@ -66,7 +66,7 @@ static char *without_zeros(const char *text, size_t length)
 /* Parses the file into *out; prints a sentence when that fails. */
 static int parse(const char *path, json_value **out)
 {
-    file_map map = {NULL, 0};
+    file_map map = {.data = NULL};
     gptoss_error error = {GPTOSS_MEMORY, "no memory"};
     gptoss_status status = file_map_open(path, &map, &error);
     if (status == GPTOSS_OK && !is_utf8((const char *)map.data, map.size))

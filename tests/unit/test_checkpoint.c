@@ -242,6 +242,75 @@ static void test_downloads(void)
     checkpoint_close(opened(scratch_path("models--a--b/snapshots/c0")));
 }
 
+static void make_link(const char *target, const char *path)
+{
+    scratch_parents(path);
+    CHECK(symlink(target, path) == 0, "%s", path);
+}
+
+/* What an index names must lie in its directory, or in the blobs of its hub cache. */
+static void test_links(void)
+{
+    const char *index = INDEX("\"a\":\"m.safetensors\"");
+    const char *refused =
+        "lists @/links/m.safetensors, which is a link out of the checkpoint's directory, to "
+        "@/elsewhere/other.safetensors; only links into the blobs of a hub cache are followed";
+    char sentence[512];
+    write_tensors(scratch_path("elsewhere/other.safetensors"), "a");
+    scratch_write(scratch_path("links/model.safetensors.index.json"), index);
+    make_link("../elsewhere/other.safetensors", scratch_path("links/m.safetensors"));
+    snprintf(sentence, sizeof sentence, "@/links/model.safetensors.index.json %s", refused);
+    check_refused(scratch_path("links"), GPTOSS_FORMAT, sentence);
+    make_link("links", scratch_path("linked"));
+    snprintf(sentence, sizeof sentence,
+             "@/linked/model.safetensors.index.json lists @/linked/m.safetensors%s",
+             strstr(refused, ", which"));
+    check_refused(scratch_path("linked"), GPTOSS_FORMAT, sentence);
+    CHECK(remove(scratch_path("links/model.safetensors.index.json")) == 0, "no index");
+    checkpoint_close(opened(scratch_path("links")));
+
+    /* Inside of the directory, and through a directory that is a link itself. */
+    write_tensors(scratch_path("inside/..data/weights"), "a");
+    make_link("..data/weights", scratch_path("inside/m.safetensors"));
+    scratch_write(scratch_path("inside/model.safetensors.index.json"), index);
+    checkpoint_close(opened(scratch_path("inside")));
+    make_link("inside", scratch_path("through"));
+    checkpoint_close(opened(scratch_path("through")));
+    checkpoint_close(opened(scratch_path("inside/../through")));
+
+    /* The hub's cache, also for files in a directory of the snapshot. */
+    write_tensors(scratch_path("models--c--d/blobs/77"), "a");
+    scratch_write(scratch_path("models--c--d/blobs/88"), index);
+    make_link("../../blobs/77", scratch_path("models--c--d/snapshots/c1/m.safetensors"));
+    make_link("../../blobs/88",
+              scratch_path("models--c--d/snapshots/c1/model.safetensors.index.json"));
+    checkpoint_close(opened(scratch_path("models--c--d/snapshots/c1")));
+    make_link("../../../blobs/77",
+              scratch_path("models--c--d/snapshots/c2/original/m.safetensors"));
+    make_link("../../../blobs/88",
+              scratch_path("models--c--d/snapshots/c2/original/model.safetensors.index.json"));
+    checkpoint_close(opened(scratch_path("models--c--d/snapshots/c2")));
+
+    /* Another repository's blobs, and a blob that is a link in turn. */
+    make_link("../../../models--c--d/blobs/77",
+              scratch_path("models--e--f/snapshots/c1/m.safetensors"));
+    scratch_write(scratch_path("models--e--f/snapshots/c1/model.safetensors.index.json"), index);
+    check_refused(
+        scratch_path("models--e--f/snapshots/c1"), GPTOSS_FORMAT,
+        "@/models--e--f/snapshots/c1/model.safetensors.index.json lists "
+        "@/models--e--f/snapshots/c1/m.safetensors, which is a link out of the "
+        "checkpoint's directory, to @/models--c--d/blobs/77; only links into the blobs of "
+        "a hub cache are followed");
+    make_link("../../elsewhere/other.safetensors", scratch_path("models--g--h/blobs/99"));
+    make_link("../../blobs/99", scratch_path("models--g--h/snapshots/c1/m.safetensors"));
+    scratch_write(scratch_path("models--g--h/snapshots/c1/model.safetensors.index.json"), index);
+    check_refused(scratch_path("models--g--h/snapshots/c1"), GPTOSS_FORMAT,
+                  "@/models--g--h/snapshots/c1/model.safetensors.index.json lists "
+                  "@/models--g--h/snapshots/c1/m.safetensors, which is a link out of the "
+                  "checkpoint's directory, to @/elsewhere/other.safetensors; only links into the "
+                  "blobs of a hub cache are followed");
+}
+
 static void test_nothing(void)
 {
     scratch_write(scratch_path("no/readme"), "");
@@ -364,6 +433,7 @@ int main(void)
     test_index();
     test_bad_index();
     test_downloads();
+    test_links();
     test_nothing();
     test_names();
     test_detect();

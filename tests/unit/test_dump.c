@@ -56,7 +56,7 @@ typedef struct opened_dump {
 
 static opened_dump open_dump(const char *path)
 {
-    opened_dump dump = {{NULL, 0}, {NULL, 0, NULL, NULL}};
+    opened_dump dump = {{.data = NULL}, {NULL, 0, NULL, NULL}};
     gptoss_error error = {0};
     CHECK(file_map_open(path, &dump.map, &error) == GPTOSS_OK, "%s", error.message);
     CHECK(safetensors_parse(dump.map.data, dump.map.size, path, &dump.file, &error) == GPTOSS_OK,

@@ -62,7 +62,7 @@ static void check_again(const char *json, size_t length, const char *what)
 
 static void check_file(const char *path)
 {
-    file_map map = {NULL, 0};
+    file_map map = {.data = NULL};
     CHECK(file_map_open(path, &map, NULL) == GPTOSS_OK, "%s", path);
     check_again((const char *)map.data, map.size, path);
     file_map_close(&map);

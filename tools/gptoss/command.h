@@ -74,6 +74,7 @@ typedef enum flag_id {
     FLAG_MLOCK,
     FLAG_PACK,
     FLAG_SKETCH,
+    FLAG_MAX_MEMORY,
     FLAG_CONTEXT,
     FLAG_STRIDE,
     FLAG_N_PROMPT,
@@ -150,6 +151,7 @@ typedef struct options {
     double top_p;
     double min_p;
     uint64_t seed;
+    uint64_t max_memory; /* bytes; 0: what is available */
     bool escape;
     bool parse_special;
     bool ignore_eos;
@@ -183,6 +185,7 @@ typedef enum value_kind {
     VALUE_INTEGER, /* int64_t in [least, most] */
     VALUE_REAL,    /* double in [least, most] */
     VALUE_SEED,    /* uint64_t; -1 counts as not given */
+    VALUE_SIZE,    /* uint64_t of bytes, at least 1: 512M, 1.5G */
 } value_kind;
 
 /* Headings of --help, in this order. */

@@ -299,6 +299,12 @@ static const flag flag_table[] = {
      "The results do not depend on it."},
     {FLAG_SKETCH, ON(BENCH), "sketch", NULL, 0, GROUP_RUN, VALUE_CHOICE, AT(sketch), 0, 0, "on|off",
      "on", "Make a sketch of the unembedding before the first token."},
+    {FLAG_MAX_MEMORY, ON_RUNS | ON(BENCH), "max-memory", NULL, 0, GROUP_RUN, VALUE_SIZE,
+     AT(max_memory), 0, 0, "SIZE", NULL,
+     "Take at most this much memory, such as 8G or 512M, beside the mapped weights, whose pages "
+     "the "
+     "system can drop (default: what is available). What does not fit is refused before it is "
+     "taken."},
     {FLAG_CHUNK, ON_RUNS | ON(INSPECT) | ON(BENCH), "chunk", "batch-size", 'b', GROUP_RUN,
      VALUE_INTEGER, AT(chunk), 0, 65536, "N", "0",
      "Most tokens of the prompt in one forward pass; 0 is the default of 512. The results do not "

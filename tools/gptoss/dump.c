@@ -77,6 +77,10 @@ int run_dump(const options *given)
     if (status == EXIT_GOOD)
         status = input_tokens(given, opened.tokenizer, gptoss_model_config(opened.model)->vocab,
                               &text, &tokens);
+    const gptoss_sequence_options sequence = {.context = (uint32_t)tokens.count,
+                                              .chunk = runtime_chunk(given)};
+    if (status == EXIT_GOOD)
+        status = runtime_check_memory(&opened, given, &sequence);
     if (status == EXIT_GOOD)
         status = runtime_open_executor(&opened, given, numerics);
     if (status == EXIT_GOOD)

@@ -57,21 +57,25 @@ static bool show_prompt(const gptoss_tokenizer *tokenizer, const input_ids *prom
 
 /* ---- after ----------------------------------------------------------------------------------- */
 
-/* Prints the rest of what was asked for. */
-static void report(const generation *of)
+/* Prints the rest of what was asked for, when the text can be trusted. */
+static int report(const generation *of)
 {
     const gptoss_tokenizer *tokenizer = of->opened->tokenizer;
-    if (of->given->json) {
-        record_print_json(of, (gptoss_text){NULL, 0});
-    } else {
+    if (!of->given->json) {
         if (tokenizer != NULL)
             console_end_text();
         else
             console_stream("\n", 1);
-        if (of->given->given[FLAG_LOGPROBS])
-            record_print_logprobs(&of->kept, tokenizer);
     }
+    int status = runtime_check_weights(of->opened);
+    if (status != EXIT_GOOD)
+        return status;
+    if (of->given->json)
+        record_print_json(of, (gptoss_text){NULL, 0});
+    else if (of->given->given[FLAG_LOGPROBS])
+        record_print_logprobs(&of->kept, tokenizer);
     record_print_summary(of);
+    return console_interrupted() ? EXIT_INTERRUPTED : EXIT_GOOD;
 }
 
 static int generate(runtime *opened, const options *given, const input_ids *prompt)
@@ -94,8 +98,7 @@ static int generate(runtime *opened, const options *given, const input_ids *prom
         if (generation_run(&one, &error) != GPTOSS_OK) {
             status = console_error(&error);
         } else if (!one.broken) {
-            report(&one);
-            status = console_interrupted() ? EXIT_INTERRUPTED : EXIT_GOOD;
+            status = report(&one);
         }
     }
     record_free(&one.kept);

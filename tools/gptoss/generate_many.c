@@ -190,9 +190,11 @@ static int run_one(many *of, size_t index)
     int status = EXIT_GOOD;
     if (prompt->has_seed)
         one.sampling.seed = prompt->seed;
-    if (generation_run(&one, &error) != GPTOSS_OK) {
+    if (generation_run(&one, &error) != GPTOSS_OK)
         status = console_error(&error);
-    } else {
+    else
+        status = runtime_check_weights(&of->opened);
+    if (status == EXIT_GOOD) {
         record_print_json(&one, prompt->id);
         status = !console_stream("", 0)  ? EXIT_FAILED /* console_close says why */
                  : console_interrupted() ? EXIT_INTERRUPTED

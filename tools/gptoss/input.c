@@ -21,11 +21,14 @@ static int read_stream(FILE *stream, const char *name, input_text *out)
         }
         errno = 0;
         out->length += fread(out->bytes + out->length, 1, room - 1 - out->length, stream);
-    } while (!feof(stream) && !ferror(stream));
+    } while (out->length <= INPUT_MOST && !feof(stream) && !ferror(stream));
     out->bytes[out->length] = '\0';
-    if (!ferror(stream))
+    if (out->length <= INPUT_MOST && !ferror(stream))
         return EXIT_GOOD;
-    console_note("%s could not be read: %s", name, strerror(errno));
+    if (out->length > INPUT_MOST)
+        console_note("%s has too much text: expected at most %zu MiB", name, INPUT_MOST >> 20);
+    else
+        console_note("%s could not be read: %s", name, strerror(errno));
     free(out->bytes);
     *out = (input_text){NULL, 0};
     return EXIT_FAILED;

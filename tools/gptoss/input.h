@@ -18,6 +18,9 @@ typedef struct input_ids {
 /* These print a sentence when they fail, and return the exit status. On success, `out` is the
  * caller's to free. */
 
+/* Most bytes of a text or a list of ids: what would become more tokens than any context holds. */
+#define INPUT_MOST ((size_t)256 << 20)
+
 /* Reads a whole file; "-" is standard input. */
 int input_read(const char *path, input_text *out);
 

@@ -65,6 +65,8 @@ int run_inspect(const options *given)
     inspection of = {.given = given, .model = opened.model, .seconds = console_seconds() - start};
     if (status == EXIT_GOOD)
         status = look(&of);
+    if (status == EXIT_GOOD && (given->check || given->sha256))
+        status = runtime_check_weights(&opened);
     if (status == EXIT_GOOD && given->json)
         inspect_print_json(&of);
     else if (status == EXIT_GOOD)

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bus_error.h"
 #include "console.h"
 #include "help.h"
 #include "parse.h"
@@ -46,5 +47,6 @@ static int run(int count, char **arguments)
 int main(int argc, char **argv)
 {
     console_open();
+    bus_error_catch(EXIT_FAILED);
     return console_close(run(argc > 0 ? argc - 1 : 0, argv + (argc > 0)));
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bus_error.h"
 #include "console.h"
 #include "runtime.h"
 #include "selection.h"
@@ -69,6 +70,12 @@ static int open_model(comparison *of, const options *given, parity_source *sourc
                                     &numerics);
     if (status == EXIT_GOOD)
         status = runtime_open_model(&of->opened, given);
+    size_t tokens;
+    gptoss_reference_ids(of->reference, &tokens);
+    const gptoss_sequence_options sequence = {.context = (uint32_t)tokens,
+                                              .chunk = runtime_chunk(given)};
+    if (status == EXIT_GOOD)
+        status = runtime_check_memory(&of->opened, given, &sequence);
     if (status == EXIT_GOOD)
         status = runtime_open_executor(&of->opened, given, numerics);
     if (status == EXIT_GOOD) {
@@ -179,6 +186,9 @@ static int run_comparison(comparison *of, const options *given, bool *pass)
         status = compare(of, given);
     if (status != EXIT_GOOD)
         return status;
+    status = runtime_check_weights(&of->opened);
+    if (status != EXIT_GOOD)
+        return status;
     note_unchecked_prompt(of, &run.prompt);
     console_verbose(given, "compared in %.1f s", console_seconds() - start);
     gptoss_reference_ids(of->reference, &run.tokens);
@@ -191,6 +201,7 @@ int run_parity(const options *given)
 {
     comparison of = {.reference = NULL};
     bool pass = false;
+    bus_error_catch(EXIT_USAGE);
     int status = run_comparison(&of, given, &pass);
     gptoss_parity_free(of.report);
     gptoss_reference_close(of.candidate);

@@ -164,20 +164,25 @@ static void put_escaped(const char *text, size_t length, bool json, FILE *to)
     }
 }
 
-static void fill(const parity_run *of, writer write, bool json, FILE *to)
+/* False when there was no memory for all of it. */
+static bool fill(const parity_run *of, writer write, bool json, FILE *to)
 {
     char *text = NULL;
     size_t length = 0;
     FILE *memory = open_memstream(&text, &length);
     if (memory == NULL)
-        return; /* the stream of the page will have failed too, or the page shows a gap */
+        return false;
     write(of, memory);
-    fclose(memory);
-    put_escaped(text, length, json, to);
+    bool whole = fflush(memory) == 0 && !ferror(memory);
+    whole = fclose(memory) == 0 && whole && text != NULL; /* fclose may lose it without a word */
+    if (whole)
+        put_escaped(text, length, json, to);
     free(text);
+    return whole;
 }
 
-static void print_page(const parity_run *of, FILE *to)
+/* False when something is missing; the stream may have failed too. */
+static bool print_page(const parity_run *of, FILE *to)
 {
     static const struct {
         const char *mark;
@@ -193,15 +198,17 @@ static void print_page(const parity_run *of, FILE *to)
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
         const char *mark = strstr(at, places[i].mark);
         fwrite(at, 1, (size_t)(mark - at), to);
-        fill(of, places[i].write, places[i].json, to);
+        if (!fill(of, places[i].write, places[i].json, to))
+            return false;
         at = mark + strlen(places[i].mark);
     }
     fputs(at, to);
+    return true;
 }
 
-static int page_error(const char *path)
+static int page_error(const char *path, int reason)
 {
-    console_note("%s could not be written: %s", path, strerror(errno));
+    console_note("%s could not be written: %s", path, strerror(reason));
     return EXIT_FAILED;
 }
 
@@ -213,13 +220,22 @@ int parity_write_page(const parity_run *of, const char *path)
     int status = EXIT_GOOD;
     FILE *stream = fopen(temporary, "wxe");
     if (stream == NULL) {
-        status = page_error(temporary);
+        status = page_error(temporary, errno);
     } else {
-        print_page(of, stream);
-        bool good = fflush(stream) == 0 && !ferror(stream) && fsync(fileno(stream)) == 0;
-        good = fclose(stream) == 0 && good;
-        if (!good || rename(temporary, path) != 0) {
-            status = page_error(path);
+        errno = 0;
+        bool good = print_page(of, stream) && fflush(stream) == 0 && !ferror(stream) &&
+                    fsync(fileno(stream)) == 0;
+        int reason = good || errno != 0 ? errno : EIO; /* of the first that failed */
+        if (fclose(stream) != 0 && good) {
+            good = false;
+            reason = errno;
+        }
+        if (good && rename(temporary, path) != 0) {
+            good = false;
+            reason = errno;
+        }
+        if (!good) {
+            status = page_error(path, reason);
             unlink(temporary);
         }
     }

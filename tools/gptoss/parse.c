@@ -1,5 +1,6 @@
 #include "parse.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -152,6 +153,8 @@ static const char *describe_value(const flag *of, char text[DESCRIPTION_ROOM])
     else if (of->kind == VALUE_SEED)
         snprintf(text, DESCRIPTION_ROOM, "a whole number from 0 to %llu, or -1 for a new one",
                  (unsigned long long)UINT64_MAX);
+    else if (of->kind == VALUE_SIZE)
+        snprintf(text, DESCRIPTION_ROOM, "a number of bytes such as 8G, 512M or 1.5GiB");
     else if (of->kind == VALUE_CHOICE || of->kind == VALUE_CHOICES)
         describe_choices(of->value, text);
     else if (of->kind == VALUE_NUMBERS)
@@ -196,6 +199,25 @@ static bool parse_seed(const char *text, uint64_t *out, bool *given)
     errno = 0;
     *out = strtoull(text, &end, 10);
     return text[0] >= '0' && text[0] <= '9' && *end == '\0' && errno == 0;
+}
+
+/* Digits, a fraction if there is one, and K, M, G or T for powers of 1024, as in 8G, 8GB, 8GiB. */
+static bool parse_size(const char *text, uint64_t *out)
+{
+    static const char units[] = "KMGT";
+    char *end;
+    double number = strtod(text, &end);
+    if (text[0] < '0' || text[0] > '9' || strspn(text, "0123456789.") != (size_t)(end - text))
+        return false;
+    const char *unit = *end != '\0' ? strchr(units, toupper((unsigned char)*end)) : NULL;
+    if (unit != NULL) {
+        number = ldexp(number, 10 * (int)(unit - units + 1));
+        end += end[1] == 'i' ? 2 : 1;
+    }
+    if (*end == 'B')
+        end++;
+    *out = number < 0x1p63 ? (uint64_t)number : 0;
+    return *end == '\0' && *out > 0;
 }
 
 static bool is_choice(const char *choices, const char *text)
@@ -246,6 +268,8 @@ static bool store_value(const flag *of, const char *text, options *out)
         return parse_real(of, text, (double *)(void *)place);
     case VALUE_SEED:
         return parse_seed(text, (uint64_t *)(void *)place, given);
+    case VALUE_SIZE:
+        return parse_size(text, (uint64_t *)(void *)place);
     }
     return false;
 }

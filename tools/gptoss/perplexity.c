@@ -151,6 +151,8 @@ static int measure(runtime *opened, const options *given, const input_ids *text)
                              text->count);
     console_catch_interrupt();
     int status = score_text(opened, given, text, &total);
+    if (status == EXIT_GOOD)
+        status = runtime_check_weights(opened);
     if (status != EXIT_GOOD)
         return status;
     if (!isfinite(score_mean(&total))) {

@@ -50,19 +50,46 @@ static bool is_on(const char *choice)
     return choice != NULL && strcmp(choice, "on") == 0;
 }
 
+static gptoss_prepare_options preparation_asked(const options *given)
+{
+    return (gptoss_prepare_options){.read_ahead = true,
+                                    .lock = given->mlock,
+                                    .pack = is_on(given->pack),
+                                    .requantise = strstr(given->precision, "q8") != NULL,
+                                    .only_q8 = strcmp(given->precision, "q8") == 0,
+                                    .sketch = is_on(given->sketch),
+                                    .threads = (uint32_t)given->threads};
+}
+
+/* Bytes of other forms of the weights, made already or to be made. */
+static uint64_t bytes_of_forms(const runtime *of, const options *given)
+{
+    gptoss_prepare_options wanted = preparation_asked(given);
+    return of->prepared ? of->forms : gptoss_model_prepare_bytes(of->model, &wanted);
+}
+
+/* What --max-memory leaves for anything else. */
+static uint64_t bytes_left(const options *given, uint64_t bytes)
+{
+    uint64_t most = given->max_memory > 0 ? given->max_memory : UINT64_MAX;
+    return most > bytes ? most - bytes : 0;
+}
+
 int runtime_prepare_model(runtime *of, const options *given)
 {
-    gptoss_prepare_options wanted = {.read_ahead = true,
-                                     .lock = given->mlock,
-                                     .pack = is_on(given->pack),
-                                     .requantise = strstr(given->precision, "q8") != NULL,
-                                     .only_q8 = strcmp(given->precision, "q8") == 0,
-                                     .sketch = is_on(given->sketch),
-                                     .threads = (uint32_t)given->threads};
+    gptoss_prepare_options wanted = preparation_asked(given);
     gptoss_error error;
+    char forms[CONSOLE_NUMBER], most[CONSOLE_NUMBER];
     if (of->prepared)
         return EXIT_GOOD;
+    of->forms = bytes_of_forms(of, given);
     of->prepared = true;
+    if (bytes_left(given, 0) < of->forms) {
+        console_note("not enough memory for other forms of the weights (packed, in 8 bits, a "
+                     "sketch): they take %s, --max-memory allows %s",
+                     format_bytes(of->forms, forms), format_bytes(given->max_memory, most));
+        return EXIT_FAILED;
+    }
     double start = console_seconds();
     console_catch_interrupt();
     if (gptoss_model_prepare(of->model, &wanted, console_progress_bytes, NULL, &error) != GPTOSS_OK)
@@ -77,17 +104,16 @@ int runtime_open_tokenizer(runtime *of, const options *given, bool required)
         given->tokenizer != NULL ? given->tokenizer : gptoss_model_directory(of->model);
     gptoss_error error;
     double start = console_seconds();
-    gptoss_status status = gptoss_tokenizer_open(path, &of->tokenizer, &error);
-    if (status == GPTOSS_OK) {
-        console_verbose(given, "opened the tokenizer of %s, %u ids, in %.3f s", path,
-                        gptoss_tokenizer_size(of->tokenizer), console_seconds() - start);
+    if (!required && given->tokenizer == NULL && !gptoss_tokenizer_exists(path)) {
+        console_verbose(given, "going on without a tokenizer: there is none beside or above %s",
+                        path);
         return EXIT_GOOD;
     }
-    if (status == GPTOSS_IO && !required && given->tokenizer == NULL) {
-        console_verbose(given, "going on without a tokenizer: %s", error.message);
-        return EXIT_GOOD;
-    }
-    return console_error(&error);
+    if (gptoss_tokenizer_open(path, &of->tokenizer, &error) != GPTOSS_OK)
+        return console_error(&error);
+    console_verbose(given, "opened the tokenizer of %s, %u ids, in %.3f s", path,
+                    gptoss_tokenizer_size(of->tokenizer), console_seconds() - start);
+    return EXIT_GOOD;
 }
 
 int runtime_open_tokenizer_alone(runtime *of, const options *given)
@@ -200,6 +226,14 @@ int runtime_open_executor(runtime *of, const options *given, gptoss_numerics num
     return EXIT_GOOD;
 }
 
+int runtime_check_weights(const runtime *of)
+{
+    gptoss_error error;
+    if (of->model != NULL && gptoss_model_unchanged(of->model, &error) != GPTOSS_OK)
+        return console_error(&error);
+    return EXIT_GOOD;
+}
+
 void runtime_put_run(json_writer *json, const gptoss_executor *executor)
 {
     json_put_object(json, "run");
@@ -238,26 +272,54 @@ static uint32_t largest_context(const gptoss_model *model, const options *given,
     return fits;
 }
 
-/* Memory for cache and work space beside the weights, which are only given up to half of it when
- * they do not fit anyway. */
-static uint64_t memory_beside_weights(const gptoss_memory *memory)
+static uint64_t at_most(uint64_t bytes, uint64_t most)
 {
-    uint64_t half = memory->available / 2;
-    uint64_t rest = memory->available > memory->weights ? memory->available - memory->weights : 0;
-    return rest > half ? rest : half;
+    return bytes < most ? bytes : most;
 }
 
-static void note_memory(const options *given, const gptoss_memory *memory, uint32_t context)
+/* What --max-memory leaves for cache and work space. */
+static uint64_t working_bytes_left(const runtime *of, const options *given,
+                                   const gptoss_memory *memory)
+{
+    uint64_t locked = given->mlock ? memory->weights : 0;
+    return bytes_left(given, bytes_of_forms(of, given) + locked);
+}
+
+/* What the machine has for cache and work space. */
+static uint64_t working_bytes_available(const runtime *of, const options *given,
+                                        const gptoss_memory *memory)
+{
+    uint64_t to_come = of->prepared ? 0 : bytes_of_forms(of, given);
+    uint64_t available = memory->available > 0 ? memory->available : UINT64_MAX;
+    return available > to_come ? available - to_come : 0;
+}
+
+/* Memory for cache and work space beside the weights, which are only given up to half of it when
+ * they do not fit anyway. */
+static uint64_t memory_beside_weights(const runtime *of, const options *given,
+                                      const gptoss_memory *memory)
+{
+    uint64_t available = working_bytes_available(of, given, memory);
+    uint64_t half = available / 2;
+    uint64_t rest = available > memory->weights ? available - memory->weights : 0;
+    return at_most(rest > half ? rest : half, working_bytes_left(of, given, memory));
+}
+
+static void note_memory(const runtime *of, const options *given, const gptoss_memory *memory,
+                        uint32_t context)
 {
     char weights[CONSOLE_NUMBER], cache[CONSOLE_NUMBER], scratch[CONSOLE_NUMBER];
-    char available[CONSOLE_NUMBER];
+    char available[CONSOLE_NUMBER], forms[CONSOLE_NUMBER];
+    uint64_t beside = working_bytes_available(of, given, memory);
     format_bytes(memory->weights, weights);
     format_bytes(memory->available, available);
-    console_verbose(given, "context %u: cache %s, work space %s; weights %s; available %s", context,
-                    format_bytes(memory->cache, cache), format_bytes(memory->scratch, scratch),
-                    weights, available);
-    if (memory->available < memory->weights ||
-        memory->available - memory->weights < working_bytes(memory))
+    console_verbose(given,
+                    "context %u: cache %s, work space %s; weights %s, other forms of them %s; "
+                    "available %s",
+                    context, format_bytes(memory->cache, cache),
+                    format_bytes(memory->scratch, scratch), weights,
+                    format_bytes(bytes_of_forms(of, given), forms), available);
+    if (beside < memory->weights || beside - memory->weights < working_bytes(memory))
         console_note("warning: the weights take %s and %s is available beside the rest: parts of "
                      "them will be read from disk again and again",
                      weights, available);
@@ -280,25 +342,41 @@ static uint32_t context_possible(const runtime *of, const options *given, uint32
     gptoss_sequence_options sequence = runtime_sequence(given, wanted);
     gptoss_memory memory;
     gptoss_model_forecast(of->model, &sequence, &memory);
-    uint32_t fits = largest_context(of->model, given, wanted, memory_beside_weights(&memory));
+    uint64_t most = memory_beside_weights(of, given, &memory);
+    uint32_t fits = largest_context(of->model, given, wanted, most);
     if (fits < wanted && fits > 0) {
-        char available[CONSOLE_NUMBER];
-        console_note("context reduced from %u to %u tokens: %s of memory is available", wanted,
-                     fits, format_bytes(memory.available, available));
+        bool bound = most == working_bytes_left(of, given, &memory);
+        char bytes[CONSOLE_NUMBER];
+        format_bytes(bound ? given->max_memory : memory.available, bytes);
+        console_note("context reduced from %u to %u tokens: %s of memory is %s", wanted, fits,
+                     bytes, bound ? "what --max-memory allows" : "available");
     }
     return fits > 0 ? fits : wanted; /* refused below, with its figures */
 }
 
-static int check_memory(const gptoss_memory *memory, uint32_t context)
+int runtime_check_memory(const runtime *of, const options *given,
+                         const gptoss_sequence_options *sequence)
 {
-    if (working_bytes(memory) <= memory->available)
+    gptoss_memory memory;
+    if (sequence->context > gptoss_model_config(of->model)->context)
+        return EXIT_GOOD; /* the library refuses it */
+    gptoss_model_forecast(of->model, sequence, &memory);
+    bool bound = working_bytes(&memory) > working_bytes_left(of, given, &memory);
+    if (!bound && working_bytes(&memory) <= working_bytes_available(of, given, &memory))
         return EXIT_GOOD;
-    char cache[CONSOLE_NUMBER], scratch[CONSOLE_NUMBER], available[CONSOLE_NUMBER];
+    char cache[CONSOLE_NUMBER], scratch[CONSOLE_NUMBER], forms[CONSOLE_NUMBER];
+    char most[CONSOLE_NUMBER];
+    bool has_context = command_flag_lettered(given->command, 'c') != NULL;
+    bool has_forms = bytes_of_forms(of, given) > 0;
     console_note("not enough memory for a context of %u tokens: the cache takes %s and the work "
-                 "space %s, %s is available; a smaller -c or --chunk takes less",
-                 context, format_bytes(memory->cache, cache),
-                 format_bytes(memory->scratch, scratch),
-                 format_bytes(memory->available, available));
+                 "space %s%s%s%s, %s is %s; a smaller %s--chunk takes less",
+                 sequence->context, format_bytes(memory.cache, cache),
+                 format_bytes(memory.scratch, scratch),
+                 has_forms ? ", other forms of the weights " : "",
+                 has_forms ? format_bytes(bytes_of_forms(of, given), forms) : "",
+                 bound && given->mlock ? ", and the weights are locked" : "",
+                 format_bytes(bound ? given->max_memory : memory.available, most),
+                 bound ? "what --max-memory allows" : "available", has_context ? "-c or " : "");
     return EXIT_FAILED;
 }
 
@@ -321,11 +399,11 @@ int runtime_plan_sequence(const runtime *of, const options *given, uint64_t prom
     }
     *out = runtime_sequence(given, context);
     gptoss_memory memory;
-    gptoss_model_forecast(of->model, out, &memory);
-    status = check_memory(&memory, context);
+    status = runtime_check_memory(of, given, out);
     if (status != EXIT_GOOD)
         return status;
-    note_memory(given, &memory, context);
+    gptoss_model_forecast(of->model, out, &memory);
+    note_memory(of, given, &memory, context);
     return EXIT_GOOD;
 }
 

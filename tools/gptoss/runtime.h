@@ -11,7 +11,8 @@ typedef struct runtime {
     gptoss_tokenizer *tokenizer; /* NULL when there is none */
     gptoss_executor *executor;
     gptoss_sequence *sequence;
-    bool prepared; /* runtime_prepare_model has been called */
+    bool prepared;  /* runtime_prepare_model has been called */
+    uint64_t forms; /* bytes that it took for other forms of the weights */
 } runtime;
 
 /* These print a sentence when they fail and return the exit status. It starts zeroed; what
@@ -40,6 +41,11 @@ int runtime_open_tokenizer_alone(runtime *of, const options *given);
 /* Opens the executor with the precision, the threads and the chunk asked for. */
 int runtime_open_executor(runtime *of, const options *given, gptoss_numerics numerics);
 
+/* Prints a sentence and returns EXIT_FAILED when a sequence of these options, the executor that
+ * feeds it and what is still to be prepared of the model do not fit into the memory allowed. */
+int runtime_check_memory(const runtime *of, const options *given,
+                         const gptoss_sequence_options *sequence);
+
 /*
  * Finds the options of a sequence for at least `prompt` tokens and for `wanted` in all (0: as many
  * as possible). The context is the one of -c, or else as large as wanted and as memory allows. What
@@ -50,6 +56,10 @@ int runtime_plan_sequence(const runtime *of, const options *given, uint64_t prom
 
 /* Opens such a sequence. */
 int runtime_open_sequence(runtime *of, const options *given, uint64_t prompt, uint64_t wanted);
+
+/* Prints a sentence and returns EXIT_FAILED when a weight file was written to since the model was
+ * opened: what was computed is not to be trusted. Without a model all is well. */
+int runtime_check_weights(const runtime *of);
 
 /* Puts "run": {precision, cpu, threads, pinned}, what an executor computes with. */
 void runtime_put_run(json_writer *json, const gptoss_executor *executor);

@@ -124,6 +124,7 @@ def truncating_twin(checkpoint: Checkpoint, directory: pathlib.Path) -> pathlib.
     directory.mkdir(parents=True)
     (directory / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     for file in checkpoint.directory.iterdir():
-        if file.name != "config.json":
+        # An index may not lead out of its directory; without it every file counts.
+        if file.name != "config.json" and not file.name.endswith(".index.json"):
             (directory / file.name).symlink_to(file)
     return directory

@@ -1,0 +1,294 @@
+/*
+ * Makes every call of the program fail that can: each allocation, each read, each write, one at a
+ * time, in every command. Whatever fails, the program ends with a sentence or does what it should
+ * have; it is never ended by a signal, keeps no memory, and leaves a file that was there as it was.
+ *
+ *     walk PROGRAM MAKE_CHECKPOINT SHIM SOURCES [MOST [COMMAND]]
+ *
+ * MOST points of each kind of failure (0: all), COMMAND only.
+ */
+#include <dirent.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "runner.h"
+
+#define SECONDS_PER_RUN 20
+
+/* ---- what is walked -------------------------------------------------------------------------- */
+
+/* In the directory with the checkpoint `model` and what prepare() makes beside it. */
+static const struct {
+    const char *name;
+    const char *arguments; /* words */
+    const char *file;      /* that it writes, or NULL */
+    bool repeats;          /* prints the same each time */
+    int trouble;           /* exit status of a failure */
+} commands[] = {
+    {"generate",
+     "generate -m model -p hello -n 4 --temp 0 --ignore-eos -t 1 --pack on --sketch on --precision "
+     "q8",
+     NULL, true, 1},
+    {"json", "generate -m model -f text -n 4 --json --logprobs 2 --stop qq -t 1 --mlock", NULL,
+     false, 1},
+    {"parity", "parity -m model --reference reference.gz -t 1 --html page.html", "page.html", true,
+     2},
+    {"candidate", "parity --candidate reference --reference reference.gz --json", NULL, true, 2},
+    {"dump", "dump -m model -p hello -o out --stages all -t 1", "out", true, 1},
+    {"perplexity", "perplexity -m model -f text -c 4 --stride 2 -t 1", NULL, false, 1},
+    {"inspect", "inspect -m model --check --sha256 --tensors", NULL, false, 1},
+    {"tokenize", "tokenize -m model -f text", NULL, true, 1},
+    {"decode", "tokenize -m model -d --ids 1,2,3", NULL, true, 1},
+    {"render", "render -m model -f chat.json", NULL, true, 1},
+    {"parse", "parse -m model -f said --json", NULL, true, 1},
+};
+#define COMMANDS (sizeof commands / sizeof *commands)
+
+static const struct {
+    const char *class;
+    const char *effect;
+    bool for_ever; /* all that follow fail too */
+    bool works;    /* the program goes on and prints the same */
+} kinds[] = {
+    {"memory", "ENOMEM", false, false},     {"memory", "ENOMEM", true, false},
+    {"map", "ENOMEM", false, false},        {"open", "EMFILE", false, false},
+    {"open", "EACCES", true, false},        {"stat", "EIO", false, false},
+    {"read", "EIO", false, false},          {"read", "short", false, true},
+    {"read", "short", true, true},          {"read", "EINTR", false, false},
+    {"write", "ENOSPC", false, false},      {"write", "EIO", true, false},
+    {"write", "short", false, true},        {"write", "EINTR", false, false},
+    {"reserve", "ENOSPC", false, false},    {"reserve", "EINTR", false, true},
+    {"reserve", "EOPNOTSUPP", false, true}, {"sync", "EIO", false, false},
+    {"close", "EIO", false, false},         {"rename", "EIO", false, false},
+    {"advise", "ENOMEM", false, false},     {"advise", "EAGAIN", true, false},
+    {"random", "EAGAIN", false, false},
+};
+#define KINDS (sizeof kinds / sizeof *kinds)
+
+/* Whether something is left of a file that was being written. */
+static bool part_left(void)
+{
+    bool found = false;
+    DIR *here = opendir(".");
+    if (here == NULL)
+        give_up(".");
+    for (const struct dirent *entry; (entry = readdir(here)) != NULL;) {
+        size_t length = strlen(entry->d_name);
+        if (length > 5 && strcmp(entry->d_name + length - 5, ".part") == 0) {
+            found = true;
+            unlink(entry->d_name);
+        }
+    }
+    closedir(here);
+    return found;
+}
+
+/* What the shim has counted. */
+typedef struct counted {
+    bool there;
+    bool returned; /* main has */
+    long calls, struck, held_ours, held_others;
+} counted;
+
+static counted read_counts(const char *class)
+{
+    counted out = {0};
+    char line[128];
+    FILE *file = fopen("report", "r");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+        out.there = true;
+        size_t length = strlen(class);
+        if (strncmp(line, class, length) == 0 && line[length] == ' ')
+            out.calls = strtol(line + length, NULL, 10);
+        sscanf(line, "struck %ld", &out.struck);
+        if (sscanf(line, "held %ld %ld", &out.held_ours, &out.held_others) == 2)
+            out.returned = true;
+    }
+    if (file != NULL)
+        fclose(file);
+    return out;
+}
+
+static const char *program;
+static const char *shim;
+
+/* Runs a command with the failure `fault`, or without one. */
+static ending run_faulty(size_t command, const char *fault)
+{
+    char preload[PATH_MAX + 16], setting[64];
+    snprintf(preload, sizeof preload, "LD_PRELOAD=%s", shim);
+    snprintf(setting, sizeof setting, "GPTOSS_FAULT=%s", fault);
+    const char *const environment[] = {preload,    setting,  "GPTOSS_FAULT_REPORT=report",
+                                       "LC_ALL=C", "HOME=/", "OMP_NUM_THREADS=1",
+                                       NULL};
+    unlink("report");
+    if (commands[command].file != NULL)
+        write_text(commands[command].file, "what was there before");
+    return run_words(program, commands[command].arguments, environment, SECONDS_PER_RUN);
+}
+
+/* ---- judging --------------------------------------------------------------------------------- */
+
+/* What a command gives when nothing fails. */
+typedef struct expectation {
+    content output;
+    content file;
+} expectation;
+
+static long worked, refused, by_openmp, wrong;
+
+/* The last line of the messages is a sentence of ours, or OpenMP's only one. */
+static bool has_sentence(const content *messages, bool *openmps)
+{
+    const char *line = last_line(messages);
+    *openmps = line != NULL && strstr(line, "libgomp: Out of memory") != NULL;
+    return line != NULL && strlen(line) > 20 && (strncmp(line, "gptoss", 6) == 0 || *openmps);
+}
+
+/* What is wrong with a run, or NULL. */
+static const char *judge(size_t command, size_t kind, ending end, const expectation *expected)
+{
+    static const char old[] = "what was there before";
+    content output = content_of("out.txt");
+    content messages = content_of("err.txt");
+    content file =
+        commands[command].file != NULL ? content_of(commands[command].file) : (content){NULL, 0};
+    bool left = part_left();
+    counted count = read_counts(kinds[kind].class);
+    bool openmps = false;
+    const char *fault = NULL;
+    if (end.late || end.signal != 0)
+        fault = end.late ? "took too long" : "ended by a signal";
+    else if (!count.there)
+        fault = "not ended in order";
+    else if (count.returned && count.held_ours > 0)
+        fault = "memory was not given back";
+    else if (count.returned && count.held_others > 1) /* the buffer of standard output is kept */
+        fault = "memory of the C library was not given back";
+    else if (left)
+        fault = "a part of a file is left";
+    else if (end.status == 0) {
+        worked++;
+        if (commands[command].repeats && !content_same(output, expected->output))
+            fault = "other output than without a failure";
+        else if (commands[command].repeats && !content_same(file, expected->file))
+            fault = "another file than without a failure";
+    } else {
+        if (kinds[kind].works)
+            fault = "refused, where it can go on";
+        else if (!has_sentence(&messages, &openmps))
+            fault = "no sentence";
+        else if (end.status != commands[command].trouble && !openmps)
+            fault = "another exit status";
+        else if (commands[command].repeats && !content_begins(expected->output, output))
+            fault = "other output than without a failure";
+        else if (file.bytes != NULL && strcmp(file.bytes, old) != 0)
+            fault = "what was there before is gone";
+        by_openmp += openmps;
+        refused++;
+    }
+    free(output.bytes);
+    free(messages.bytes);
+    free(file.bytes);
+    return fault;
+}
+
+static void show(size_t command, const char *fault, const char *what)
+{
+    content messages = content_of("err.txt");
+    printf("%s: GPTOSS_FAULT=%s gptoss %s\n%.600s", what, fault, commands[command].arguments,
+           messages.bytes != NULL ? messages.bytes : "");
+    free(messages.bytes);
+    wrong++;
+}
+
+/* ---- the walk -------------------------------------------------------------------------------- */
+
+/* At `most` points of all, evenly; the first and the last among them. */
+static void walk_kind(size_t command, size_t kind, long points, long most,
+                      const expectation *expected)
+{
+    long steps = most > 0 && points > most ? most : points;
+    long wrong_before = wrong;
+    worked = refused = by_openmp = 0;
+    for (long i = 0; i < steps && wrong - wrong_before < 5; i++) {
+        char fault[64];
+        long point = steps == points ? i : (steps > 1 ? i * (points - 1) / (steps - 1) : 0);
+        snprintf(fault, sizeof fault, "%s:%s:%ld%s", kinds[kind].class, kinds[kind].effect, point,
+                 kinds[kind].for_ever ? ":ever" : "");
+        ending end = run_faulty(command, fault);
+        const char *what = judge(command, kind, end, expected);
+        if (what != NULL)
+            show(command, fault, what);
+    }
+    if (points > 0)
+        printf("%-10s %-8s %-10s %-4s %7ld points, %6ld tried: %6ld refused, %6ld went on"
+               ", %ld ended by OpenMP\n",
+               commands[command].name, kinds[kind].class, kinds[kind].effect,
+               kinds[kind].for_ever ? "ever" : "once", points, steps, refused, worked, by_openmp);
+    fflush(stdout);
+}
+
+static long walk_command(size_t command, long most)
+{
+    long tried = 0;
+    ending end = run_faulty(command, "none:short:0");
+    if (end.signal != 0 || end.status != 0) {
+        show(command, "none", "fails by itself");
+        return 0;
+    }
+    expectation expected = {content_of("out.txt"), {NULL, 0}};
+    if (commands[command].file != NULL)
+        expected.file = content_of(commands[command].file);
+    long points[KINDS];
+    for (size_t kind = 0; kind < KINDS; kind++)
+        points[kind] = read_counts(kinds[kind].class).calls;
+    for (size_t kind = 0; kind < KINDS; kind++) {
+        walk_kind(command, kind, points[kind], most, &expected);
+        tried += worked + refused;
+    }
+    free(expected.output.bytes);
+    free(expected.file.bytes);
+    return tried;
+}
+
+/* ---- beforehand ------------------------------------------------------------------------------ */
+
+static void prepare(const char *make_checkpoint, const char *sources)
+{
+    char path[PATH_MAX];
+    must_run(make_checkpoint, "-o model --preset tiny --vocab 300 --layout hf-mxfp4 --shards 2");
+    snprintf(path, sizeof path, "%s/tests/cli/data/tokenizer.json", sources);
+    copy_file(path, "model/tokenizer.json");
+    write_text("model/generation_config.json", "{\"eos_token_id\": [1, 2], \"top_k\": 7}");
+    write_text("text", "hello world, hello\n");
+    write_text("said", "<|channel|>final<|message|>hello<|end|>");
+    snprintf(path, sizeof path, "%s/tests/fuzz/corpus/render/good_all.json", sources);
+    copy_file(path, "chat.json");
+    must_run(program, "dump -m model -p hello -o reference");
+    must_run("/bin/sh", "-c gzip<reference>reference.gz");
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 5 || argc > 7) {
+        fprintf(stderr, "usage: %s PROGRAM MAKE_CHECKPOINT SHIM SOURCES [MOST [COMMAND]]\n",
+                argv[0]);
+        return 2;
+    }
+    program = argv[1];
+    shim = argv[3];
+    long most = argc > 5 ? strtol(argv[5], NULL, 10) : 0;
+    long tried = 0;
+    work_in_scratch();
+    prepare(argv[2], argv[4]);
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (argc < 7 || strcmp(argv[6], commands[i].name) == 0)
+            tried += walk_command(i, most);
+    printf("%ld runs, %ld of them wrong\n", tried, wrong);
+    return wrong == 0 && tried > 0 ? 0 : 1;
+}
