@@ -121,7 +121,8 @@ typedef struct bfloat_table {
 
 /* The overlays, lowest level first. */
 void bfloat_overlay_plain(bfloat_table *table);
-void bfloat_overlay_bf16(bfloat_table *table);
+void bfloat_overlay_one_bf16(bfloat_table *table);  /* rounding, and one activation row */
+void bfloat_overlay_many_bf16(bfloat_table *table); /* panels and many */
 
 /* MXFP4 in plain C, for scales that vectors do not serve. */
 void bfloat_take_mxfp4_plain(const uint8_t *blocks, const uint8_t *scales, size_t rows,

@@ -42,7 +42,8 @@ void kernel_table_init(kernel_table *table, cpu_features has)
         sketch_overlay_vnni(&table->sketch);
     }
     if (has.bf16) {
-        bfloat_overlay_bf16(&table->bfloat);
+        bfloat_overlay_one_bf16(&table->bfloat);
+        bfloat_overlay_many_bf16(&table->bfloat);
         table->bfloat.pays = has.bf16_doubles;
     }
 #else

@@ -1,0 +1,340 @@
+/* Rounding, and the products of one activation row, with AVX-512 BF16. */
+#include "kernel/x86/bfloat_steps.h"
+
+INLINE float fold_one(__m512 a)
+{
+    const __m512 none = _mm512_setzero_ps();
+    return _mm_cvtss_f32(fold_four((const __m512[4]){a, none, none, none}));
+}
+
+/* ---- rounding -------------------------------------------------------------------------------- */
+
+/* Numbers 0 .. 15 and 16 .. 31 of a step, in its order. */
+INLINE __m512i pair_up(__m256i low, __m256i high)
+{
+    return _mm512_or_si512(_mm512_cvtepu16_epi32(low),
+                           _mm512_slli_epi32(_mm512_cvtepu16_epi32(high), 16));
+}
+
+/* Up to 16 floats. */
+INLINE __m512 floats(const float *x, size_t count)
+{
+    __mmask16 inside = (__mmask16)(count < LANES ? (1U << count) - 1U : 0xffffU);
+    return _mm512_maskz_loadu_ps(inside, x);
+}
+
+INLINE __m256i rounded(const float *x, size_t count)
+{
+    return (__m256i)_mm512_cvtneps_pbh(floats(x, count));
+}
+
+/* The same in the coded order: small ones are zeros, great ones infinite. */
+INLINE __m256i rounded_coded(const float *x, size_t count)
+{
+    const __m512 sign = _mm512_set1_ps(-0.0F);
+    const __m512 infinity = _mm512_castsi512_ps(_mm512_set1_epi32(0x7f800000));
+    __m512 all = floats(x, count);
+    __m512 size = _mm512_andnot_ps(sign, all);
+    __mmask16 small = _mm512_cmp_ps_mask(size, _mm512_set1_ps(0x1p-48F), _CMP_LT_OQ);
+    __mmask16 great = _mm512_cmp_ps_mask(size, _mm512_set1_ps(0x1p64F), _CMP_GE_OQ);
+    all = _mm512_mask_and_ps(all, small, all, sign);
+    all = _mm512_mask_or_ps(all, great, _mm512_and_ps(all, sign), infinity);
+    return (__m256i)_mm512_cvtneps_pbh(all);
+}
+
+static void round_dense(const float *x, size_t n, uint16_t *row)
+{
+    for (size_t k = 0; k < bfloat_blocks(n) * BLOCK; k += STEP)
+        _mm512_store_si512(row + k, pair_up(rounded(x + k, behind(n, k)),
+                                            rounded(x + k + LANES, behind(n, k + LANES))));
+}
+
+/* Four steps: number 4 i + k of a block goes to place i of step k. */
+static void round_coded(const float *x, size_t n, uint16_t *row)
+{
+    /* of 32 numbers, those of k = 0, then of k = 1, ... */
+    static const uint16_t by_step[STEP] = {0,  4,  8,  12, 16, 20, 24, 28, 1,  5,  9,
+                                           13, 17, 21, 25, 29, 2,  6,  10, 14, 18, 22,
+                                           26, 30, 3,  7,  11, 15, 19, 23, 27, 31};
+    const __m512i sorted = _mm512_loadu_si512(by_step);
+    for (size_t k = 0; k < n; k += 4 * STEP) {
+        for (size_t part = 0; part < 4; part++) {
+            size_t first = k + part * STEP;
+            __m512i step = _mm512_inserti64x4(
+                _mm512_castsi256_si512(rounded_coded(x + first, behind(n, first))),
+                rounded_coded(x + first + LANES, behind(n, first + LANES)), 1);
+            step = _mm512_permutexvar_epi16(sorted, step);
+            uint16_t *to = row + k + part * 8;
+            _mm_store_si128((__m128i *)(void *)to, _mm512_castsi512_si128(step));
+            _mm_store_si128((__m128i *)(void *)(to + STEP), _mm512_extracti32x4_epi32(step, 1));
+            _mm_store_si128((__m128i *)(void *)(to + 2 * STEP), _mm512_extracti32x4_epi32(step, 2));
+            _mm_store_si128((__m128i *)(void *)(to + 3 * STEP), _mm512_extracti32x4_epi32(step, 3));
+        }
+    }
+}
+
+static void round_row(const float *x, size_t n, bfloat_order order, uint16_t *row)
+{
+    if (order == BFLOAT_DENSE)
+        round_dense(x, n, row);
+    else
+        round_coded(x, n, row);
+}
+
+/* ---- BF16 rows ------------------------------------------------------------------------------- */
+
+/*
+ * Weights are asked for twice, as in dense_body.h: the same place of the next four rows into the
+ * second cache, and what comes soon into the first.
+ */
+enum { NEAR = 768, NEAR_PACKED = 5 * DENSE_BLOCK_BYTES, NEAR_CODED = 256 };
+
+/* One step of `rows` rows into the sums t of their blocks. */
+INLINE void bf16_step(const uint8_t *w, size_t rows, const uint16_t *x, size_t k, size_t n,
+                      __m512 *t)
+{
+    __m512i step = _mm512_load_si512(x + k);
+    __mmask32 inside = words(n - k);
+    UNROLL(4)
+    for (size_t r = 0; r < rows; r++) {
+        const uint8_t *at = w + 2 * (r * n + k);
+        _mm_prefetch((const char *)at + 2 * rows * n, _MM_HINT_T1);
+        _mm_prefetch((const char *)at + NEAR, _MM_HINT_T0);
+        t[r] = take(t[r], in_order(_mm512_maskz_loadu_epi16(inside, at)), step);
+    }
+}
+
+INLINE void bf16_rows(const uint8_t *w, size_t rows, const uint16_t *x, size_t n, __m512 *sums)
+{
+    UNROLL(4)
+    for (size_t r = 0; r < rows; r++)
+        sums[r] = _mm512_setzero_ps();
+    for (size_t first = 0; first < n; first += BLOCK) {
+        size_t end = first + BLOCK < n ? first + BLOCK : n;
+        __m512 t[ROWS];
+        UNROLL(4)
+        for (size_t r = 0; r < rows; r++)
+            t[r] = _mm512_setzero_ps();
+        for (size_t k = first; k < end; k += STEP)
+            bf16_step(w, rows, x, k, n, t);
+        UNROLL(4)
+        for (size_t r = 0; r < rows; r++)
+            sums[r] = _mm512_add_ps(sums[r], t[r]);
+    }
+}
+
+static void dot_bf16(const uint8_t *w, size_t rows, const uint16_t *x, size_t n, float *y)
+{
+    size_t r = 0;
+    for (; r + ROWS <= rows; r += ROWS) {
+        __m512 sums[ROWS];
+        bf16_rows(w + 2 * r * n, ROWS, x, n, sums);
+        _mm_storeu_ps(y + r, fold_four(sums));
+    }
+    for (; r < rows; r++) {
+        __m512 sums;
+        bf16_rows(w + 2 * r * n, 1, x, n, &sums);
+        y[r] = fold_one(sums);
+    }
+}
+
+/* ---- packed rows ----------------------------------------------------------------------------- */
+
+/* The sums of a group's rows: those of the block under way, and those of the blocks before. A block
+ * here is two of the packing's. */
+typedef struct packed_sums {
+    __m512 t[ROWS];
+    __m512 a[ROWS];
+} packed_sums;
+
+INLINE void end_block(packed_sums *sums)
+{
+    UNROLL(4)
+    for (size_t r = 0; r < ROWS; r++) {
+        sums->a[r] = _mm512_add_ps(sums->a[r], sums->t[r]);
+        sums->t[r] = _mm512_setzero_ps();
+    }
+}
+
+/* Blocks of the packing [begin, end), which have no escapes. */
+INLINE void take_blocks(const packed_group *group, size_t begin, size_t end, size_t whole,
+                        const uint16_t *x, packed_sums *in_memory)
+{
+    packed_sums sums = *in_memory;
+    const uint8_t *next_group = group->blocks + whole * DENSE_BLOCK_BYTES;
+    place_table tables[ROWS];
+    UNROLL(4)
+    for (size_t r = 0; r < ROWS; r++)
+        tables[r] = table_load(group->tables + 16 * r);
+    for (size_t i = begin; i < end; i++) {
+        const uint8_t *block = group->blocks + i * DENSE_BLOCK_BYTES;
+        __m512i first = _mm512_load_si512(x + i * DENSE_BLOCK_COLUMNS);
+        __m512i second = _mm512_load_si512(x + i * DENSE_BLOCK_COLUMNS + STEP);
+        UNROLL(6)
+        for (size_t line = 0; line < DENSE_BLOCK_BYTES / DENSE_LINE; line++) {
+            _mm_prefetch((const char *)next_group + (line * whole + i) * DENSE_LINE, _MM_HINT_T1);
+            _mm_prefetch((const char *)block + NEAR_PACKED + line * DENSE_LINE, _MM_HINT_T0);
+        }
+        UNROLL(4)
+        for (size_t r = 0; r < ROWS; r++) {
+            __m512i w[2];
+            unpack_steps(block, r, tables[r], w);
+            sums.t[r] = take(take(sums.t[r], w[0], first), w[1], second);
+        }
+        if (i % 2 == 1)
+            end_block(&sums);
+    }
+    *in_memory = sums;
+}
+
+/* A block that has escapes, or the last one. Returns the next escape. */
+static size_t take_patched(const packed_group *group, size_t block, size_t escape,
+                           const uint16_t *x, packed_sums *sums)
+{
+    uint16_t w[ROWS][DENSE_BLOCK_COLUMNS];
+    for (size_t r = 0; r < ROWS; r++) {
+        __m512i out[2];
+        unpack_steps(group->blocks + block * DENSE_BLOCK_BYTES, r,
+                     table_load(group->tables + 16 * r), out);
+        _mm512_storeu_si512(w[r], out[0]);
+        _mm512_storeu_si512(w[r] + STEP, out[1]);
+    }
+    for (; escape < group->escape_count; escape++) {
+        uint32_t found = escape_at(group, escape);
+        size_t column = found >> 10;
+        if (column / DENSE_BLOCK_COLUMNS != block)
+            break;
+        w[found >> 8 & 3][column % DENSE_BLOCK_COLUMNS / STEP * STEP + place_in_step(column)] |=
+            (uint16_t)((found & 255) << 8);
+    }
+    for (size_t r = 0; r < ROWS; r++)
+        for (size_t step = 2 * block; step < 2 * block + 2; step++)
+            sums->t[r] = take(sums->t[r], _mm512_loadu_si512(w[r] + step % 2 * STEP),
+                              _mm512_load_si512(x + step * STEP));
+    if (block % 2 == 1)
+        end_block(sums);
+    return escape;
+}
+
+static void packed_rows(const packed_group *group, const uint16_t *x, size_t n, float *y)
+{
+    packed_sums sums;
+    size_t whole = n / DENSE_BLOCK_COLUMNS;
+    size_t blocks = (n + DENSE_BLOCK_COLUMNS - 1) / DENSE_BLOCK_COLUMNS;
+    size_t escape = 0;
+    for (size_t r = 0; r < ROWS; r++)
+        sums.t[r] = sums.a[r] = _mm512_setzero_ps();
+    for (size_t block = 0; block < blocks; block++) {
+        size_t stop = escape_block(group, escape, whole);
+        if (block < stop)
+            take_blocks(group, block, stop, whole, x, &sums);
+        if (stop < blocks)
+            escape = take_patched(group, stop, escape, x, &sums);
+        block = stop;
+    }
+    end_block(&sums);
+    _mm_storeu_ps(y, fold_four(sums.a));
+}
+
+static void dot_packed(const uint8_t *data, const dense_group *groups, size_t count,
+                       const uint16_t *x, size_t n, float *y)
+{
+    for (size_t g = 0; g < count; g++, y += ROWS) {
+        if (groups[g].escapes == DENSE_RAW) {
+            dot_bf16(data + (size_t)groups[g].line * DENSE_LINE, ROWS, x, n, y);
+        } else {
+            packed_group group = group_open(data, &groups[g]);
+            packed_rows(&group, x, n, y);
+        }
+    }
+}
+
+/* ---- MXFP4 ----------------------------------------------------------------------------------- */
+
+/* The scales of a block's groups, each in the lanes of its group; 0 past the last of them. */
+INLINE __m512 scale_lanes(const uint8_t *scales, size_t groups)
+{
+    const __m512i top =
+        _mm512_set_epi32(/* byte L of the four into the uppermost of quarter L */
+                         0x03808080, 0x03808080, 0x03808080, 0x03808080, 0x02808080, 0x02808080,
+                         0x02808080, 0x02808080, 0x01808080, 0x01808080, 0x01808080, 0x01808080,
+                         0x00808080, 0x00808080, 0x00808080, 0x00808080);
+    __m512i exponents = _mm512_shuffle_epi8(_mm512_set1_epi32(four_scales(scales, groups)), top);
+    return _mm512_castsi512_ps(_mm512_srli_epi32(exponents, 1));
+}
+
+/* Takes a block into a row's sums. */
+INLINE __m512 take_coded(__m512 sums, const uint8_t *codes, const uint8_t *scales, size_t groups,
+                         const uint16_t *x)
+{
+    __m512i w[4];
+    __m512 t = _mm512_setzero_ps();
+    decode_block(codes, groups, w);
+    UNROLL(4)
+    for (size_t k = 0; k < 4; k++)
+        t = take(t, w[k], _mm512_load_si512(x + k * STEP));
+    return _mm512_fmadd_ps(t, scale_lanes(scales, groups), sums);
+}
+
+/*
+ * Eight rows are read together, and what lies sixteen rows further on is asked for meanwhile, line
+ * by line: other numbers of rows or distances, or one stream a row, cost a fifth to a half of the
+ * speed from memory.
+ */
+enum { CODED_ROWS = 8, CODED_AHEAD = 16 };
+
+/* `rows` is a constant after inlining. */
+INLINE void mxfp4_rows(const uint8_t *blocks, const uint8_t *scales, size_t rows, const uint16_t *x,
+                       size_t groups, __m512 sums[CODED_ROWS])
+{
+    const char *ahead = (const char *)blocks + CODED_AHEAD * groups * 16;
+    const char *scales_ahead = (const char *)scales + CODED_AHEAD * groups;
+    size_t whole = groups / CODED_GROUPS * CODED_GROUPS;
+    UNROLL(8)
+    for (size_t r = 0; r < rows; r++)
+        sums[r] = _mm512_setzero_ps();
+    for (size_t g = 0; g < whole; g += CODED_GROUPS) {
+        _mm_prefetch(scales_ahead + rows * g, _MM_HINT_T1);
+        UNROLL(8)
+        for (size_t r = 0; r < rows; r++) {
+            const uint8_t *codes = blocks + (r * groups + g) * 16;
+            _mm_prefetch(ahead + r / 4 * 4 * groups * 16 + 64 * (g + r % 4), _MM_HINT_T1);
+            _mm_prefetch((const char *)codes + NEAR_CODED, _MM_HINT_T0);
+            sums[r] =
+                take_coded(sums[r], codes, scales + r * groups + g, CODED_GROUPS, x + g * STEP);
+        }
+    }
+    for (size_t r = 0; r < rows && whole < groups; r++)
+        sums[r] = take_coded(sums[r], blocks + (r * groups + whole) * 16,
+                             scales + r * groups + whole, groups - whole, x + whole * STEP);
+}
+
+static void dot_mxfp4(const uint8_t *blocks, const uint8_t *scales, size_t rows, const uint16_t *x,
+                      size_t columns, float *y)
+{
+    size_t groups = columns / 32;
+    for (size_t r = 0; r < rows;) {
+        size_t count = rows - r < CODED_ROWS ? 1 : CODED_ROWS;
+        const uint8_t *codes = blocks + r * groups * 16;
+        __m512 sums[CODED_ROWS];
+        if (!scales_are_plain(scales + r * groups, count * groups)) {
+            bfloat_dot_mxfp4_plain(codes, scales + r * groups, count, x, columns, y + r);
+        } else if (count == CODED_ROWS) {
+            mxfp4_rows(codes, scales + r * groups, CODED_ROWS, x, groups, sums);
+            _mm_storeu_ps(y + r, fold_four(sums));
+            _mm_storeu_ps(y + r + 4, fold_four(sums + 4));
+        } else {
+            mxfp4_rows(codes, scales + r * groups, 1, x, groups, sums);
+            y[r] = fold_one(sums[0]);
+        }
+        r += count;
+    }
+}
+
+void bfloat_overlay_one_bf16(bfloat_table *table)
+{
+    table->round = round_row;
+    table->dot_bf16 = dot_bf16;
+    table->dot_packed = dot_packed;
+    table->dot_mxfp4 = dot_mxfp4;
+}

@@ -1,0 +1,127 @@
+/*
+ * What the AVX-512 BF16 kernels of bfloat.h share. VDPBF16PS adds the products of the odd and then
+ * of the even numbers of 16 lanes, each addition rounded.
+ */
+#ifndef KERNEL_X86_BFLOAT_STEPS_H
+#define KERNEL_X86_BFLOAT_STEPS_H
+
+#include <immintrin.h>
+#include <string.h>
+
+#include "kernel/bfloat.h"
+#include "kernel/packed.h"
+#include "kernel/x86/packed_avx512.h"
+
+#define PRAGMA(text) _Pragma(#text)
+#define INLINE       static inline __attribute__((always_inline))
+#define UNROLL(n)    PRAGMA(GCC unroll n)
+
+enum {
+    STEP = BFLOAT_STEP,
+    LANES = STEP / 2,
+    BLOCK = BFLOAT_BLOCK,
+    ROWS = DENSE_GROUP_ROWS,
+};
+
+INLINE __m512 take(__m512 sums, __m512i w, __m512i x)
+{
+    return _mm512_dpbf16_ps(sums, (__m512bh)w, (__m512bh)x);
+}
+
+/* The products of four rows, from the sums of their lanes. */
+INLINE __m128 fold_four(const __m512 a[4])
+{
+    __m512 first = _mm512_add_ps(_mm512_unpacklo_ps(a[0], a[1]), _mm512_unpackhi_ps(a[0], a[1]));
+    __m512 second = _mm512_add_ps(_mm512_unpacklo_ps(a[2], a[3]), _mm512_unpackhi_ps(a[2], a[3]));
+    __m512d low = _mm512_unpacklo_pd(_mm512_castps_pd(first), _mm512_castps_pd(second));
+    __m512d high = _mm512_unpackhi_pd(_mm512_castps_pd(first), _mm512_castps_pd(second));
+    __m512 s = _mm512_add_ps(_mm512_castpd_ps(low), _mm512_castpd_ps(high));
+    return _mm_add_ps(_mm_add_ps(_mm512_castps512_ps128(s), _mm512_extractf32x4_ps(s, 1)),
+                      _mm_add_ps(_mm512_extractf32x4_ps(s, 2), _mm512_extractf32x4_ps(s, 3)));
+}
+
+/* ---- steps of rows as they are stored -------------------------------------------------------- */
+
+/* A step of a row as it lies in memory, in its order. */
+INLINE __m512i in_order(__m512i step)
+{
+    const __m512i places = _mm512_setr_epi32(
+        16 << 16 | 0, 17 << 16 | 1, 18 << 16 | 2, 19 << 16 | 3, 20 << 16 | 4, 21 << 16 | 5,
+        22 << 16 | 6, 23 << 16 | 7, 24 << 16 | 8, 25 << 16 | 9, 26 << 16 | 10, 27 << 16 | 11,
+        28 << 16 | 12, 29 << 16 | 13, 30 << 16 | 14, 31 << 16 | 15);
+    return _mm512_permutexvar_epi16(places, step);
+}
+
+/* What of n numbers lies behind number `first`. */
+INLINE size_t behind(size_t n, size_t first)
+{
+    return first < n ? n - first : 0;
+}
+
+/* The mask of `count` words, at most 32. */
+INLINE __mmask32 words(size_t count)
+{
+    return count < STEP ? (1U << count) - 1U : UINT32_MAX;
+}
+
+/* The two steps of a row of a block. */
+INLINE void unpack_steps(const uint8_t *block, size_t row, place_table table, __m512i out[2])
+{
+    steps_unpack(block + 64 * row, block + 256 + 32 * row, table, out);
+}
+
+/* Where in its step of 32 the number of a column lies. */
+INLINE size_t place_in_step(size_t column)
+{
+    return column % LANES * 2 + column % STEP / LANES;
+}
+
+/* ---- MXFP4 ----------------------------------------------------------------------------------- */
+
+enum { CODED_GROUPS = 4 };
+
+/* Whether all scales may multiply sums, and be added to exponents of weights. */
+static inline bool scales_are_plain(const uint8_t *scales, size_t groups)
+{
+    const __m512i least = _mm512_set1_epi8(BFLOAT_LEAST_SCALE);
+    const __m512i span = _mm512_set1_epi8(BFLOAT_MOST_SCALE - BFLOAT_LEAST_SCALE);
+    __mmask64 odd = 0;
+    for (size_t g = 0; g < groups; g += 64) {
+        __mmask64 inside = groups - g < 64 ? (1ULL << (groups - g)) - 1 : UINT64_MAX;
+        __m512i above = _mm512_sub_epi8(_mm512_maskz_loadu_epi8(inside, scales + g), least);
+        odd |= _mm512_mask_cmpgt_epu8_mask(inside, above, span);
+    }
+    return odd == 0;
+}
+
+/* The four steps of a block of 128 columns, of which `groups` groups of 32 are there; without their
+ * scales. */
+INLINE void decode_block(const uint8_t *codes, size_t groups, __m512i out[4])
+{
+    const __m512i table = _mm512_broadcast_i64x4(
+        _mm256_setr_epi16(0x0000, 0x3f00, 0x3f80, 0x3fc0, 0x4000, 0x4040, 0x4080, 0x40c0,
+                          (short)0x8000, (short)0xbf00, (short)0xbf80, (short)0xbfc0, (short)0xc000,
+                          (short)0xc040, (short)0xc080, (short)0xc0c0));
+    __m512i bytes = groups == CODED_GROUPS
+                        ? _mm512_loadu_si512(codes)
+                        : _mm512_maskz_loadu_epi32((__mmask16)((1U << 4 * groups) - 1U), codes);
+    /* The permutation looks at five bits: the table stands twice, the bit above a code is free. Two
+     * of the shifts are multiplications, since permutations and shifts wait for the same units. */
+    out[0] = _mm512_permutexvar_epi16(bytes, table);
+    out[1] = _mm512_permutexvar_epi16(_mm512_srli_epi16(bytes, 4), table);
+    out[2] = _mm512_permutexvar_epi16(_mm512_mulhi_epu16(bytes, _mm512_set1_epi16(1 << 8)), table);
+    out[3] = _mm512_permutexvar_epi16(_mm512_mulhi_epu16(bytes, _mm512_set1_epi16(1 << 4)), table);
+}
+
+/* The scales of a block's groups, the first in the lowest byte. */
+INLINE int32_t four_scales(const uint8_t *scales, size_t groups)
+{
+    uint32_t four = 0;
+    if (groups == CODED_GROUPS) /* one load */
+        memcpy(&four, scales, CODED_GROUPS);
+    else
+        memcpy(&four, scales, groups);
+    return (int32_t)four;
+}
+
+#endif
