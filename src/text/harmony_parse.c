@@ -22,6 +22,7 @@ struct gptoss_parser {
     bool role_given; /* the header under way does not begin with the role, which is `role` */
     gptoss_role role;
     bool has_channel;       /* the header under way has a <|channel|> */
+    bool given_up;          /* the message under way began in its header, which may end yet */
     text_buffer header;     /* of the message under way, control tokens spelled out */
     gptoss_message message; /* under way, in CONTENT */
     gptoss_utf8_stream utf8;
@@ -80,10 +81,16 @@ static void begin_message(gptoss_parser *parser, const harmony_header *header)
     add_text(parser, header->rest);
 }
 
-static gptoss_status end_message(gptoss_parser *parser, gptoss_message_end end, gptoss_error *error)
+/* What was said of a character will not become one. */
+static void end_character(gptoss_parser *parser)
 {
     char last[GPTOSS_UTF8_ROOM(0)];
     add_text(parser, (gptoss_text){last, gptoss_utf8_end(&parser->utf8, last)});
+}
+
+static gptoss_status end_message(gptoss_parser *parser, gptoss_message_end end, gptoss_error *error)
+{
+    end_character(parser);
     size_t length = parser->content.length;
     gptoss_content *content = arena_take(&parser->memory, 1, sizeof *content);
     char *text = arena_copy(&parser->memory, parser->content.bytes, length);
@@ -114,6 +121,7 @@ static void begin_header(gptoss_parser *parser, bool role_given)
     parser->state = HEADER;
     parser->role_given = role_given;
     parser->has_channel = false;
+    parser->given_up = false;
     parser->header.length = 0;
 }
 
@@ -177,6 +185,7 @@ static gptoss_status doubt_header(gptoss_parser *parser, gptoss_error *error)
     if (header_plausible(text, role) ||
         utf8_valid_prefix((const uint8_t *)text.data, text.length) != text.length)
         return GPTOSS_OK;
+    parser->given_up = true;
     return give_header_up(parser, error);
 }
 
@@ -258,8 +267,13 @@ static gptoss_status push_forgiving(gptoss_parser *parser, uint32_t id, gptoss_e
     }
     if (start)
         return GPTOSS_OK;
+    if (parser->state == CONTENT && id != parser->control.message)
+        return add_to_content(parser, id, error);
+    if (parser->state == CONTENT && parser->given_up)
+        end_character(parser); /* the header ends after all */
+    parser->given_up = false;
     if (parser->state == CONTENT)
-        return id == parser->control.message ? GPTOSS_OK : add_to_content(parser, id, error);
+        return GPTOSS_OK;
     if (id == parser->control.message)
         return close_header(parser, error);
     status = add_to_header(parser, id, error);

@@ -197,7 +197,8 @@ def lost(harmony, ids: list[int], messages: list[dict]) -> str | None:
         at = found + len(part)
     fields = [m.get(key, "") for m in messages
               for key in ("name", "recipient", "channel", "content_type")]  # fmt: skip
-    fields += [m["role"] + ("to=" if "recipient" in m else "") for m in messages]
+    fields += [m["role"] + ("to=" if "recipient" in m else "") + (":" if "name" in m else "")
+               for m in messages]  # fmt: skip
     said = Counter("".join("".join(content + headers).split()))
     missing = said - Counter("".join("".join([whole, *fields]).split()))
     return f"characters {dict(missing)}" if missing else None

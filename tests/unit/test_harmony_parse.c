@@ -232,6 +232,45 @@ static void check_bytes(void)
     }
 }
 
+static uint32_t byte_token(uint8_t byte)
+{
+    uint32_t id = 0;
+    size_t length;
+    const char *bytes;
+    while ((bytes = gptoss_tokenizer_bytes(tokenizer, id, &length)) == NULL || length != 1 ||
+           (uint8_t)*bytes != byte)
+        id++;
+    return id;
+}
+
+/* A character does not reach over the end of a header, also of one that was taken for content. */
+static void check_late_header(void)
+{
+    static const char said[] = "one two three four five ";
+    text_buffer out = {0};
+    gptoss_parser *parser;
+    gptoss_parser_options options = {.event = note, .user = &out};
+    uint32_t *ids;
+    size_t count;
+    uint32_t message;
+    gptoss_tokenizer_special(tokenizer, "<|message|>", &message);
+    gptoss_tokenizer_encode(tokenizer, said, sizeof said - 1, true, &ids, &count, NULL);
+    gptoss_parser_open(tokenizer, &options, &parser, NULL);
+    for (size_t i = 0; i < count; i++)
+        gptoss_parser_push(parser, ids[i], NULL);
+    const uint32_t rest[] = {byte_token(0xe4), byte_token(0xb8), message, byte_token(0x96),
+                             byte_token(0xe4), byte_token(0xb8), message, byte_token(0x96)};
+    for (size_t i = 0; i < sizeof rest / sizeof *rest; i++)
+        gptoss_parser_push(parser, rest[i], NULL);
+    gptoss_parser_end(parser, NULL);
+    CHECK(strcmp(out.bytes, "assistant(one two three four five \xef\xbf\xbd\xef\xbf\xbd"
+                            "\xe4\xb8\x96)X ") == 0,
+          "%s", out.bytes);
+    gptoss_parser_close(parser);
+    free(ids);
+    text_free(&out);
+}
+
 int main(void)
 {
     gptoss_tokenizer_open(GPTOSS_SOURCE_DIR "/tests/cli/data/tokenizer.json", &tokenizer, NULL);
@@ -243,6 +282,7 @@ int main(void)
     check_split();
     check_no_header();
     check_bytes();
+    check_late_header();
     gptoss_tokenizer_close(tokenizer);
     return test_result();
 }
