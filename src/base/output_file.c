@@ -34,7 +34,7 @@ gptoss_status output_file_create(output_file *file, const char *path, unsigned p
                                  gptoss_error *error)
 {
     uint32_t random = (uint32_t)getpid();
-    getrandom(&random, sizeof random, GRND_NONBLOCK); /* early after boot there is but the id */
+    (void)!getrandom(&random, sizeof random, GRND_NONBLOCK); /* early after boot: but the id */
     *file = (output_file){.path = path, .error = error};
     if (asprintf(&file->temporary, "%s.%08" PRIx32 ".part", path, random) < 0)
         return fail_memory(error, "a file name", strlen(path));

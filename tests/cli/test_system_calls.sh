@@ -28,7 +28,7 @@ traced()
     expect_status 0
     expect "calls were seen" grep -q 'openat(.*O_RDONLY' trace
     # bench resets its own peak of memory
-    local allowed="\"(/dev/null|/proc/self/clear_refs${file:+|$file(\.[0-9]+\.part)?})\""
+    local allowed="\"(/dev/null|/proc/self/clear_refs${file:+|$file(\.[0-9a-f]+\.part)?})\""
     [[ -z $file ]] || allowed+='|"\.", .*O_TMPFILE' # has no name until it is complete
     grep -vE '^[0-9]+ +(\+\+\+|---)|O_RDONLY' trace | sed '1{/execve/d}' |
         grep -vE "$allowed" >beyond || true
@@ -44,6 +44,7 @@ traced '' render -m model -f chat.json
 traced '' parse -m model -p '<|channel|>final<|message|>hello<|return|>'
 traced '' bench -m model -p 4 -n 4 -r 1
 traced dump dump -m model -p hello -o dump
+traced session generate -m model -p hello -n 5 --session session
 traced page.html parity -m model --reference dump --html page.html
 
 # What is looked for is seen where it is.
