@@ -395,6 +395,8 @@ gptoss_status gptoss_sequence_load(const gptoss_model *model, const char *path,
     }
     if (status == GPTOSS_OK)
         status = fill_sequence(&l, sequence, error);
+    if (status == GPTOSS_OK) /* nor since its digest was checked */
+        status = file_map_unchanged(&l.map, path, error);
     if (status == GPTOSS_OK)
         status = copy_note(&l, note, note_length, error);
     if (status == GPTOSS_OK)

@@ -47,4 +47,8 @@ killed_often 60 outputs/dump dump -m model --ids "$(seq -s , 0 250)" -o outputs/
 "$gptoss" parity --candidate other --reference other --html outputs/page.html >/dev/null
 killed_often 60 outputs/page.html parity -m model --reference outputs/dump --html outputs/page.html
 
+"$gptoss" generate -m model -p 'hello hello' -n 5 --temp 0 --session outputs/session >/dev/null 2>err
+killed_often 60 outputs/session generate -m model -p 'hello world' -n 100 --temp 0 --ignore-eos \
+    --session outputs/session
+
 finish

@@ -44,6 +44,7 @@ traced '' render -m model -f chat.json
 traced '' parse -m model -p '<|channel|>final<|message|>hello<|return|>'
 traced '' bench -m model -p 4 -n 4 -r 1
 traced dump dump -m model -p hello -o dump
+traced session generate -m model -p hello -n 5 --session session
 traced page.html parity -m model --reference dump --html page.html
 
 # What is looked for is seen where it is.
