@@ -83,10 +83,8 @@ static void run_dense(const team *self, void *user)
 }
 
 /* The same numbers in 12 bits. */
-static matrix pack(dense_group groups[(DENSE_OUT + 3) / 4])
+static matrix pack(uint8_t *data, dense_group groups[(DENSE_OUT + 3) / 4])
 {
-    size_t room = dense_group_room(DENSE_IN);
-    uint8_t *data = aligned_alloc(64, room * ((DENSE_OUT + 3) / 4));
     size_t used = 0;
     for (size_t row = 0; row < DENSE_OUT; row += 4) {
         groups[row / 4].line = (uint32_t)(used / DENSE_LINE);
@@ -102,7 +100,8 @@ static void check_dense(void)
     static float one[DENSE_ROWS * STRIDE];
     static float many[DENSE_ROWS * STRIDE];
     dense_group groups[(DENSE_OUT + 3) / 4];
-    matrix packed = pack(groups);
+    uint8_t *data = aligned_alloc(64, dense_group_room(DENSE_IN) * ((DENSE_OUT + 3) / 4));
+    matrix packed = pack(data, groups);
     matrix stored = {numbers, NULL, DENSE_OUT, DENSE_IN, NUMBER_BF16, false, NULL, 0};
     dense_case c = {{{&stored, dense_bias, one}, {&packed, dense_bias, one + DENSE_OUT}},
                     DENSE_ROWS};
@@ -131,7 +130,7 @@ static void check_dense(void)
             CHECK(memcmp(one + b * STRIDE, many + b * STRIDE, 2 * DENSE_OUT * sizeof *one) == 0,
                   "row %zu of %zu, %u threads", b, c.batch, threads);
     }
-    free((void *)(uintptr_t)packed.data);
+    free(data);
 }
 
 int main(void)
