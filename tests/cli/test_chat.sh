@@ -314,7 +314,7 @@ expect "it is said" grep -q 'context' err
 run "${chat[@]}" -c $full --json --context-full drop
 expect_status 0
 expect "every message was answered" test "$(grep -c '"stop": "end"' out)" -ge 6
-expect_line err '^gptoss: dropped [0-9] turns?, [0-9]+ messages; [0-9]+ of [0-9]+ tokens are left$'
+expect_line err '^gptoss: dropped [0-9] turns?, [0-9]+ messages; it takes [0-9]+ of [0-9]+ tokens now$'
 expect "turns were dropped" grep -q '"dropped_turns": [1-9]' out
 
 # An answer that fills it is cut, and says so; with turns to drop it goes on.
@@ -384,6 +384,26 @@ for file in short-session changed broken.json nameless.json empty absent model; 
     expect_status 1
     expect_out ''
 done
+
+# A cache that is not as asked for is not used, but the conversation is.
+for how in '--precision q8' '--precision f32' '--cache-type f32'; do
+    cp session other
+    # shellcheck disable=SC2086
+    run "${chat[@]}" --session other -p hello --json $how
+    expect_status 0
+    expect_json out 0 usage reused_tokens
+    expect_line err '^gptoss: the cache of other is not as asked for here: all is read again$'
+done
+cp session other
+run "${chat[@]}" --session other -p hello --json -c $((head + answer + message)) --context-full drop
+expect_status 0
+expect_line err '^gptoss: dropped 2 turns, 6 messages'
+run generate -m model -p 'hello world' -n 2 --session raw
+cp raw before
+run "${chat[@]}" --session raw -p hello
+expect_status 1
+expect_err 'gptoss: raw is a session, but none of gptoss chat'
+expect "it is as it was" cmp -s raw before
 
 # Flags go before what the file says of the system message.
 run "${chat[@]}" --session session -p hello --reasoning high --developer 'Be brief.' --json

@@ -181,13 +181,13 @@ static int run(chat *of)
 {
     const options *given = of->given;
     bool alone = given->prompt != NULL || given->file != NULL;
+    show_open(&of->show, given);
     int status = open_talk(of);
     if (status == EXIT_GOOD)
         status = runtime_open_executor(of->opened, given, GPTOSS_NUMERICS_F32);
     if (status != EXIT_GOOD)
         return status;
     of->sampling = sampling_asked(given, gptoss_model_config(of->opened->model));
-    show_open(&of->show, given);
     if (alone)
         return answer_once(of);
     of->input = line_input_open(chat_command_guide());

@@ -21,17 +21,37 @@ char *chat_file_path(const char *typed)
 
 /* ---- the conversation ------------------------------------------------------------------------ */
 
-/* The conversation as a line of JSON; free(text->bytes). */
-static bool write_note(const conversation *talk, input_text *text)
+/* How a session's note begins; the precision and the messages follow. */
+static const char note_start[] = "{\"command\": \"chat\", \"precision\": \"";
+
+/* The conversation as a line of JSON, for a session with the precision of the cache; free
+ * text->bytes. */
+static bool write_note(const chat *of, bool session, input_text *text)
 {
     *text = (input_text){NULL, 0};
     FILE *stream = open_memstream(&text->bytes, &text->length);
     if (stream == NULL)
         return false;
     json_writer json = JSON_WRITER(stream);
-    messages_put_conversation(&json, talk->messages, talk->count);
+    json_put_object(&json, NULL);
+    if (session) { /* as note_start has it */
+        json_put_text(&json, "command", "chat");
+        json_put_text(&json, "precision", of->given->precision);
+    }
+    messages_put(&json, of->talk.messages, of->talk.count);
+    json_end_object(&json);
     putc('\n', stream);
     return fclose(stream) == 0;
+}
+
+/* Whether a session's cache is of the precision in use, so that going on with it is the same as
+ * having read it all. */
+static bool same_precision(const chat *of, const char *note)
+{
+    size_t start = sizeof note_start - 1;
+    size_t length = strlen(of->given->precision);
+    return strncmp(note, note_start, start) == 0 &&
+           strncmp(note + start, of->given->precision, length) == 0 && note[start + length] == '"';
 }
 
 /* Reads a note. The prompt that it makes is tried, so that what cannot be rendered is refused now
@@ -105,26 +125,53 @@ static bool is_session(const char *path)
     return count == sizeof first && first[7] == '\0';
 }
 
-static int load_session(chat *of, const char *path)
+/* Loads a session; where its cache cannot be used as it is, that is cleared. */
+static gptoss_status load_cache(const chat *of, const char *path, gptoss_sequence **out,
+                                char **note, size_t *length, gptoss_error *error)
 {
     uint32_t context = gptoss_sequence_context(of->opened->sequence);
     gptoss_sequence_options wanted = runtime_sequence(of->given, context);
+    gptoss_status status =
+        gptoss_sequence_load(of->opened->model, path, &wanted, out, note, length, error);
+    if (status == GPTOSS_OK && !same_precision(of, *note))
+        gptoss_sequence_clear(*out);
+    if (status != GPTOSS_USAGE && status != GPTOSS_LIMIT)
+        return status;
+    /* another cache type, or more tokens than the context holds: the note is good enough */
+    status = gptoss_sequence_load(of->opened->model, path, NULL, out, note, length, error);
+    if (status != GPTOSS_OK)
+        return status;
+    gptoss_sequence_close(*out);
+    status = gptoss_sequence_open(of->opened->model, &wanted, out, error);
+    if (status != GPTOSS_OK)
+        free(*note);
+    return status;
+}
+
+static int load_session(chat *of, const char *path)
+{
     gptoss_sequence *sequence;
     gptoss_conversation *read;
     char *note;
     size_t length;
     gptoss_error error;
-    gptoss_status status =
-        gptoss_sequence_load(of->opened->model, path, &wanted, &sequence, &note, &length, &error);
-    if (status == GPTOSS_OK) {
+    if (load_cache(of, path, &sequence, &note, &length, &error) != GPTOSS_OK)
+        return console_error(&error);
+    bool ours = strncmp(note, note_start, sizeof note_start - 1) == 0;
+    gptoss_status status = GPTOSS_FORMAT;
+    if (ours)
         status = read_note(of->opened->tokenizer, note, length, path, &read, &error);
-        free(note);
-    }
+    free(note);
     if (status != GPTOSS_OK) {
         gptoss_sequence_close(sequence);
-        return console_error(&error);
+        if (ours)
+            return console_error(&error);
+        console_note("%s is a session, but none of gptoss chat", path);
+        return EXIT_FAILED;
     }
     take_messages(of, read);
+    if (gptoss_sequence_length(sequence) == 0 && of->talk.count > 0)
+        show_note(&of->show, "the cache of %s is not as asked for here: all is read again", path);
     gptoss_sequence_close(of->opened->sequence);
     of->opened->sequence = sequence;
     return EXIT_GOOD;
@@ -151,7 +198,7 @@ int chat_file_save(chat *of, const char *path)
         console_note("%s is there and no conversation; it stays as it is", path);
         return EXIT_FAILED;
     }
-    if (!write_note(&of->talk, &text)) {
+    if (!write_note(of, !is_json_name(path), &text)) {
         console_note("out of memory: the conversation was not saved");
         return EXIT_FAILED;
     }

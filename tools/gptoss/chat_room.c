@@ -85,7 +85,7 @@ static gptoss_status drop_turns(chat *of, bool open, size_t wanted, chat_prompt 
     }
     of->last.dropped = turns - conversation_turns(&of->talk);
     if (messages > 0)
-        show_note(&of->show, "dropped %zu turn%s, %zu messages; %zu of %zu tokens are left",
+        show_note(&of->show, "dropped %zu turn%s, %zu messages; it takes %zu of %zu tokens now",
                   of->last.dropped, of->last.dropped == 1 ? "" : "s", messages, prompt->count,
                   context);
     return status;
