@@ -17,11 +17,11 @@ typedef enum cpu_level {
 
 /* What kernels ask for, one by one: a processor may have VNNI without BF16, or the reverse. */
 typedef struct cpu_features {
-    bool avx2;   /* AVX2, FMA and F16C */
-    bool avx512; /* AVX-512 F, BW, DQ and VL */
-    bool vnni;   /* AVX-512 VNNI */
-    bool vbmi;   /* AVX-512 VBMI */
-    bool bf16;   /* AVX-512 BF16, */
+    bool avx2;         /* AVX2, FMA and F16C */
+    bool avx512;       /* AVX-512 F, BW, DQ and VL */
+    bool vnni;         /* AVX-512 VNNI */
+    bool vbmi;         /* AVX-512 VBMI */
+    bool bf16;         /* AVX-512 BF16, */
     bool bf16_doubles; /* which multiplies twice as many numbers a second as float32's FMA: AMD's
                           does, Intel's does half as many */
 } cpu_features;
