@@ -61,7 +61,7 @@ static void read_sampling(config_reader *in, gptoss_sampling *sampling)
     sampling->temperature =
         (float)config_real(in, "temperature", 0.0, 100.0, (double)sampling->temperature);
     sampling->top_k = config_count(in, "top_k", 0, INT32_MAX, sampling->top_k);
-    sampling->top_p = (float)config_real(in, "top_p", 0.0, 1.0, (double)sampling->top_p);
+    sampling->top_p = (float)config_real(in, "top_p", 1e-6, 1.0, (double)sampling->top_p);
     sampling->min_p = (float)config_real(in, "min_p", 0.0, 1.0, (double)sampling->min_p);
     if (!config_flag(in, "do_sample", true))
         sampling->temperature = 0.0F;

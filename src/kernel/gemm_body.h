@@ -108,6 +108,8 @@ INLINE void copy_tile(size_t tokens, const tile from, tile to)
 /* Asks for the next `bytes` bytes of *ahead. */
 INLINE void bring_nearer(gemm_ahead *ahead, size_t bytes)
 {
+    if (ahead->bytes == 0)
+        return;
     bytes = bytes < ahead->bytes ? bytes : ahead->bytes;
     for (size_t i = 0; i < bytes; i += 64)
         __builtin_prefetch(ahead->data + i, 0, 2);

@@ -170,7 +170,7 @@ static void multiply_unit(const matrix *weights, unit of, rounded_rows x, bfloat
         for (size_t p = 0; p < panels; p++) {
             size_t left = of.rows - p * BFLOAT_ROWS;
             bfloat_ahead own = {NULL, 0};
-            if (part == 0)
+            if (part == 0 && ahead.bytes > 0)
                 own = (bfloat_ahead){ahead.at + ahead.bytes * p / panels, ahead.bytes / panels};
             kernel()->bfloat.multiply(unpacked + p * bfloat_panel_numbers(weights->columns),
                                       left < BFLOAT_ROWS ? left : BFLOAT_ROWS, rows, count,

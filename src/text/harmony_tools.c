@@ -15,6 +15,8 @@
  * one. A carriage return before a newline goes. */
 static void append_lines(text_buffer *out, gptoss_text text, const char *prefix)
 {
+    if (text.length == 0)
+        return;
     const char *at = text.data;
     const char *end = at + text.length;
     while (at < end) {

@@ -326,7 +326,7 @@ static void test_sampling(void)
     };
     static const char *const bad[] = {
         "{\"temperature\":-1}", "{\"top_k\":1.5}",   "{\"top_p\":2}",
-        "{\"min_p\":\"x\"}",    "{\"do_sample\":1}",
+        "{\"min_p\":\"x\"}",    "{\"do_sample\":1}", "{\"top_p\":0}",
     };
     static gptoss_config config;
     gptoss_error error;

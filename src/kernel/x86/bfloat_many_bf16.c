@@ -188,7 +188,8 @@ INLINE void multiply_tile(const panel_cut *cut, const uint16_t *const x[TILE], s
 static void multiply_cut(const panel_cut *cut, size_t rows, const uint16_t *const *x, size_t count,
                          size_t lines, bfloat_ahead *ahead, float *sums, float *y, size_t y_stride)
 {
-    const uint8_t *end = ahead->at + ahead->bytes;
+    /* NULL with no bytes, to which even 0 is not added */
+    const uint8_t *end = ahead->bytes == 0 ? ahead->at : ahead->at + ahead->bytes;
     size_t b = 0;
     for (; b + TILE <= count; b += TILE) {
         const uint8_t *stop = (size_t)(end - ahead->at) < lines * 64 ? end : ahead->at + lines * 64;

@@ -16,9 +16,11 @@ static void multiply_panels(const uint8_t *blocks, const uint8_t *scales, size_t
     float *sums = (float *)(void *)(panel + fixed_panel_bytes(columns));
     size_t panels = (rows + FIXED_PANEL_ROWS - 1) / FIXED_PANEL_ROWS;
     ahead.bytes /= panels;
-    for (size_t r = 0; r < rows; r += FIXED_PANEL_ROWS, ahead.at += ahead.bytes) {
+    for (size_t r = 0; r < rows; r += FIXED_PANEL_ROWS) {
         size_t count = rows - r < FIXED_PANEL_ROWS ? rows - r : FIXED_PANEL_ROWS;
         unpack(blocks + r * columns / 2, scales + r * columns / FIXED_GROUP, count, columns, panel);
         multiply_panel(panel, count, columns, batch, digits, sums, ahead, y + r, y_stride);
+        if (ahead.bytes > 0) /* `at` may be NULL */
+            ahead.at += ahead.bytes;
     }
 }
