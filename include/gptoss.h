@@ -47,7 +47,7 @@ typedef struct gptoss_error {
 GPTOSS_API const char *gptoss_version(void);
 
 /*
- * The instructions the kernels run with: "plain", "avx2", "avx512", "avx512-vnni" or "avx512-bf16",
+ * The instructions the kernels run with: "plain", "avx2", "avx512", "avx512-vnni", "avx512-bf16" or "amx",
  * each more than the one before. They are the most that this processor and this build have, unless
  * gptoss_cpu_choose or else the environment variable GPTOSS_CPU holds them at a lower level.
  */

@@ -3,15 +3,20 @@
 #if defined(GPTOSS_X86_KERNELS)
 #include <cpuid.h>
 #endif
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(GPTOSS_X86_KERNELS) && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #include "base/status.h"
 
-static const char *const level_names[CPU_LEVELS] = {"plain", "avx2", "avx512", "avx512-vnni",
-                                                    "avx512-bf16"};
+static const char *const level_names[CPU_LEVELS] = {"plain",       "avx2",        "avx512",
+                                                    "avx512-vnni", "avx512-bf16", "amx"};
 
 const char *cpu_level_name(cpu_level level)
 {
@@ -35,9 +40,26 @@ static bool has_avx512_bf16(void)
     unsigned eax, ebx, ecx, edx;
     return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & 1U << 5) != 0;
 }
+
+/* AMX_TILE and AMX_BF16; the registers are too large for the system to keep without being asked. */
+static bool may_use_amx(void)
+{
+    unsigned eax, ebx, ecx, edx;
+    const unsigned wanted = 1U << 24 | 1U << 22;
+    if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0 || (edx & wanted) != wanted)
+        return false;
+#if defined(__linux__)
+    enum { REQ_XCOMP_PERM = 0x1023, XTILEDATA = 18 }; /* of <asm/prctl.h>; the manual: arch_prctl */
+    return syscall(SYS_arch_prctl, REQ_XCOMP_PERM, XTILEDATA) == 0;
+#else
+    return false;
+#endif
+}
 #endif
 
-static cpu_features hardware_features(void)
+static cpu_features hardware;
+
+static void find_features(void)
 {
     cpu_features has = {0};
 #if defined(GPTOSS_X86_KERNELS)
@@ -50,13 +72,23 @@ static cpu_features hardware_features(void)
     has.vbmi = has.avx512 && __builtin_cpu_supports("avx512vbmi");
     has.bf16 = has.avx512 && has_avx512_bf16();
     has.bf16_doubles = has.bf16 && __builtin_cpu_is("amd");
+    has.amx = has.bf16 && may_use_amx();
 #endif
-    return has;
+    hardware = has;
+}
+
+static cpu_features hardware_features(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, find_features);
+    return hardware;
 }
 
 cpu_level cpu_highest(void)
 {
     cpu_features has = hardware_features();
+    if (has.amx)
+        return CPU_AMX;
     if (has.bf16)
         return CPU_AVX512_BF16;
     if (has.vnni)
@@ -73,6 +105,7 @@ cpu_features cpu_level_features(cpu_level level)
     has.vbmi = has.vbmi && level >= CPU_AVX512_VNNI;
     has.bf16 = has.bf16 && level >= CPU_AVX512_BF16;
     has.bf16_doubles = has.bf16_doubles && has.bf16;
+    has.amx = has.amx && level >= CPU_AMX;
     return has;
 }
 
@@ -114,9 +147,8 @@ gptoss_status gptoss_cpu_choose(const char *level, gptoss_error *error)
         return GPTOSS_OK;
     int found = level_named(asked);
     if (found == CPU_LEVELS)
-        return fail(error, GPTOSS_USAGE,
-                    "%s: expected plain, avx2, avx512, avx512-vnni or avx512-bf16, found \"%s\"",
-                    who, asked);
+        return fail(error, GPTOSS_USAGE, "%s: expected " CPU_LEVEL_NAMES ", found \"%s\"", who,
+                    asked);
     if (found > (int)cpu_highest())
         return fail(error, GPTOSS_UNSUPPORTED,
                     "%s: expected at most %s, which is all that this processor and this build "

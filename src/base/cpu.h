@@ -10,10 +10,14 @@ typedef enum cpu_level {
     CPU_AVX2,        /* AVX2, FMA and F16C */
     CPU_AVX512,      /* AVX-512 F, BW, DQ and VL besides */
     CPU_AVX512_VNNI, /* AVX-512 VNNI besides, and VBMI where the processor has it */
-    CPU_AVX512_BF16, /* all that the processor has, AVX-512 BF16 among it */
+    CPU_AVX512_BF16, /* AVX-512 BF16 besides */
+    CPU_AMX,         /* AMX tiles of bfloat16 numbers besides */
 } cpu_level;
 
-#define CPU_LEVELS 5
+#define CPU_LEVELS 6
+
+/* The names of all levels in one sentence, for messages. */
+#define CPU_LEVEL_NAMES "plain, avx2, avx512, avx512-vnni, avx512-bf16 or amx"
 
 /* What kernels ask for, one by one: a processor may have VNNI without BF16, or the reverse. */
 typedef struct cpu_features {
@@ -24,9 +28,10 @@ typedef struct cpu_features {
     bool bf16;         /* AVX-512 BF16, */
     bool bf16_doubles; /* which multiplies twice as many numbers a second as float32's FMA: AMD's
                           does, Intel's does half as many */
+    bool amx;          /* AMX tiles of bfloat16 numbers, which the system lets this process use */
 } cpu_features;
 
-/* "plain", "avx2", "avx512", "avx512-vnni" or "avx512-bf16". */
+/* One of CPU_LEVEL_NAMES. */
 const char *cpu_level_name(cpu_level level);
 
 /* The highest level that this processor and this build have. */

@@ -31,46 +31,36 @@ static uint16_t round_number(float x, bfloat_order order)
     return bf16_from_float(flush(x));
 }
 
-static void round_row(const float *x, size_t n, bfloat_order order, uint16_t *row)
+/* The number at `place` of row b in a group. */
+static uint16_t group_number(const uint16_t *group, size_t count, size_t b, size_t place)
 {
-    memset(row, 0, bfloat_blocks(n) * BLOCK * sizeof *row);
-    for (size_t k = 0; k < n; k++)
-        row[place_of(order, k)] = round_number(x[k], order);
+    return group[(place / 2 * count + b) * 2 + place % 2];
 }
 
-/* Takes a block of both rows into the sums of its lanes. */
-static void take_block(const uint16_t *w, const uint16_t *x, float sums[LANES])
+static void round_rows(const float *const *x, size_t count, size_t n, bfloat_order order,
+                       uint16_t *group)
 {
-    for (size_t l = 0; l < LANES; l++) {
-        float t = 0.0F;
-        for (size_t place = 2 * l; place < BLOCK; place += STEP)
-            for (size_t odd = 2; odd-- > 0;)
-                t = flush(fmaf(flush(bf16_to_float(w[place + odd])),
-                               flush(bf16_to_float(x[place + odd])), t));
-        sums[l] += t;
+    memset(group, 0, count * bfloat_blocks(n) * BLOCK * sizeof *group);
+    for (size_t b = 0; b < count; b++) {
+        for (size_t k = 0; k < n; k++) {
+            size_t place = place_of(order, k);
+            group[(place / 2 * count + b) * 2 + place % 2] = round_number(x[b][k], order);
+        }
     }
-}
-
-static float fold(const float a[LANES])
-{
-    float s[4];
-    for (size_t q = 0; q < 4; q++)
-        s[q] = (a[4 * q] + a[4 * q + 2]) + (a[4 * q + 1] + a[4 * q + 3]);
-    return (s[0] + s[1]) + (s[2] + s[3]);
 }
 
 /* ---- weights in steps ------------------------------------------------------------------------ */
 
-/* Number of a panel's row `row` at `place` of it. */
-static uint16_t *panel_at(uint16_t *panel, size_t row, size_t place)
+/* The number at `place` of row `row` of those meant. */
+static uint16_t *panel_at(bfloat_place to, size_t row, size_t place)
 {
-    return panel + (place / BLOCK * BFLOAT_ROWS + row) * BLOCK + place % BLOCK;
+    return to.panel + (place / STEP * to.rows + to.row + row) * STEP + place % STEP;
 }
 
 static void clear_row(bfloat_place to, size_t row, size_t columns)
 {
-    for (size_t first = 0; first < columns; first += BLOCK)
-        memset(panel_at(to.panel, to.row + row, first), 0, BLOCK * sizeof *to.panel);
+    for (size_t place = 0; place < bfloat_blocks(columns) * BLOCK; place += STEP)
+        memset(panel_at(to, row, place), 0, STEP * sizeof *to.panel);
 }
 
 static void take_bf16(const uint8_t *w, size_t rows, size_t n, bfloat_place to)
@@ -78,8 +68,7 @@ static void take_bf16(const uint8_t *w, size_t rows, size_t n, bfloat_place to)
     for (size_t r = 0; r < rows; r++) {
         clear_row(to, r, n);
         for (size_t k = 0; k < n; k++)
-            memcpy(panel_at(to.panel, to.row + r, place_of(BFLOAT_DENSE, k)), w + 2 * (r * n + k),
-                   2);
+            memcpy(panel_at(to, r, place_of(BFLOAT_DENSE, k)), w + 2 * (r * n + k), 2);
     }
 }
 
@@ -105,14 +94,13 @@ static void take_packed(const uint8_t *data, const dense_group *where, size_t fi
     for (size_t r = 0; r < rows; r++) {
         clear_row(to, r, n);
         for (size_t k = 0; k < n; k++)
-            *panel_at(to.panel, to.row + r, place_of(BFLOAT_DENSE, k)) =
-                packed_number(&group, first + r, k);
+            *panel_at(to, r, place_of(BFLOAT_DENSE, k)) = packed_number(&group, first + r, k);
     }
     for (size_t i = 0; i < group.escape_count; i++) {
         uint32_t escape = escape_at(&group, i);
         size_t row = escape >> 8 & 3;
         if (row >= first && row < first + rows)
-            *panel_at(to.panel, to.row + row - first, place_of(BFLOAT_DENSE, escape >> 10)) |=
+            *panel_at(to, row - first, place_of(BFLOAT_DENSE, escape >> 10)) |=
                 (uint16_t)((escape & 255) << 8);
     }
 }
@@ -131,12 +119,67 @@ void bfloat_take_mxfp4_plain(const uint8_t *blocks, const uint8_t *scales, size_
     for (size_t r = 0; r < rows; r++) {
         clear_row(to, r, columns);
         for (size_t k = 0; k < columns; k++)
-            *panel_at(to.panel, to.row + r, place_of(BFLOAT_CODED, k)) =
+            *panel_at(to, r, place_of(BFLOAT_CODED, k)) =
                 coded_number(blocks + r * columns / 2, scales[(r * columns + k) / 32], k);
     }
 }
 
 /* ---- products -------------------------------------------------------------------------------- */
+
+/* What has been added up of a product. */
+typedef struct product_sums {
+    bool tiles;
+    float lanes[LANES];
+    float y; /* of tiles */
+} product_sums;
+
+static float multiply_add(uint16_t w, uint16_t x, float sum)
+{
+    return flush(fmaf(flush(bf16_to_float(w)), flush(bf16_to_float(x)), sum));
+}
+
+/* Takes a step of a row of weights and of row b of a group. */
+static void take_step_tiles(const uint16_t *w, const uint16_t *x, size_t count, size_t b,
+                            product_sums *sums)
+{
+    float even = 0.0F;
+    float odd = 0.0F;
+    for (size_t place = 0; place < STEP; place += 2) {
+        even = multiply_add(w[place], group_number(x, count, b, place), even);
+        odd = multiply_add(w[place + 1], group_number(x, count, b, place + 1), odd);
+    }
+    sums->y = flush(sums->y + flush(even + odd));
+}
+
+/* Takes a block: its steps are w_stride numbers apart. */
+static void take_block(const uint16_t *w, size_t w_stride, const uint16_t *x, size_t count,
+                       size_t b, product_sums *sums)
+{
+    if (sums->tiles) {
+        for (size_t step = 0; step < BFLOAT_BLOCK_STEPS; step++)
+            take_step_tiles(w + step * w_stride, x + step * count * STEP, count, b, sums);
+        return;
+    }
+    for (size_t l = 0; l < LANES; l++) {
+        float t = 0.0F;
+        for (size_t step = 0; step < BFLOAT_BLOCK_STEPS; step++)
+            for (size_t odd = 2; odd-- > 0;)
+                t = multiply_add(w[step * w_stride + 2 * l + odd],
+                                 group_number(x, count, b, step * STEP + 2 * l + odd), t);
+        sums->lanes[l] += t;
+    }
+}
+
+static float fold(const product_sums *sums)
+{
+    const float *a = sums->lanes;
+    float s[4];
+    if (sums->tiles)
+        return sums->y;
+    for (size_t q = 0; q < 4; q++)
+        s[q] = (a[4 * q] + a[4 * q + 2]) + (a[4 * q + 1] + a[4 * q + 3]);
+    return (s[0] + s[1]) + (s[2] + s[3]);
+}
 
 /* How many numbers of a block a row of n numbers has from `first` on. */
 static size_t in_block(size_t n, size_t first)
@@ -144,25 +187,27 @@ static size_t in_block(size_t n, size_t first)
     return n - first < BLOCK ? n - first : BLOCK;
 }
 
-static void dot_bf16(const uint8_t *w, size_t rows, const uint16_t *x, size_t n, float *y)
+static void dot_bf16(bool tiles, const uint8_t *w, size_t rows, const uint16_t *x, size_t n,
+                     float *y)
 {
     for (size_t r = 0; r < rows; r++) {
-        float sums[LANES] = {0};
+        product_sums sums = {.tiles = tiles};
         for (size_t first = 0; first < n; first += BLOCK) {
             uint16_t block[BLOCK] = {0};
             size_t count = in_block(n, first);
             for (size_t k = 0; k < count; k++)
                 memcpy(&block[place_of(BFLOAT_DENSE, k)], w + 2 * (r * n + first + k), 2);
-            take_block(block, x + first, sums);
+            take_block(block, STEP, x + first, 1, 0, &sums);
         }
-        y[r] = fold(sums);
+        y[r] = fold(&sums);
     }
 }
 
 /* Row `row` of a packed group. */
-static float dot_packed_row(const packed_group *group, size_t row, const uint16_t *x, size_t n)
+static float dot_packed_row(bool tiles, const packed_group *group, size_t row, const uint16_t *x,
+                            size_t n)
 {
-    float sums[LANES] = {0};
+    product_sums sums = {.tiles = tiles};
     size_t next = 0; /* escape */
     for (size_t first = 0; first < n; first += BLOCK) {
         uint16_t block[BLOCK] = {0};
@@ -176,63 +221,147 @@ static float dot_packed_row(const packed_group *group, size_t row, const uint16_
                 block[place_of(BFLOAT_DENSE, (escape >> 10) - first)] |=
                     (uint16_t)((escape & 255) << 8);
         }
-        take_block(block, x + first, sums);
+        take_block(block, STEP, x + first, 1, 0, &sums);
     }
-    return fold(sums);
+    return fold(&sums);
 }
 
-static void dot_packed(const uint8_t *data, const dense_group *groups, size_t count,
+static void dot_packed(bool tiles, const uint8_t *data, const dense_group *groups, size_t count,
                        const uint16_t *x, size_t n, float *y)
 {
     for (size_t g = 0; g < count; g++, y += DENSE_GROUP_ROWS) {
         if (groups[g].escapes == DENSE_RAW) {
-            dot_bf16(data + (size_t)groups[g].line * DENSE_LINE, DENSE_GROUP_ROWS, x, n, y);
+            dot_bf16(tiles, data + (size_t)groups[g].line * DENSE_LINE, DENSE_GROUP_ROWS, x, n, y);
             continue;
         }
         packed_group group = group_open(data, &groups[g]);
         for (size_t r = 0; r < DENSE_GROUP_ROWS; r++)
-            y[r] = dot_packed_row(&group, r, x, n);
+            y[r] = dot_packed_row(tiles, &group, r, x, n);
     }
 }
 
-void bfloat_dot_mxfp4_plain(const uint8_t *blocks, const uint8_t *scales, size_t rows,
-                            const uint16_t *x, size_t columns, float *y)
+static void dot_mxfp4(bool tiles, const uint8_t *blocks, const uint8_t *scales, size_t rows,
+                      const uint16_t *x, size_t columns, float *y)
 {
     for (size_t r = 0; r < rows; r++) {
-        float sums[LANES] = {0};
+        product_sums sums = {.tiles = tiles};
         for (size_t first = 0; first < columns; first += BLOCK) {
             uint16_t block[BLOCK] = {0};
             for (size_t k = first; k < first + in_block(columns, first); k++)
                 block[place_of(BFLOAT_CODED, k) - first] =
                     coded_number(blocks + r * columns / 2, scales[(r * columns + k) / 32], k);
-            take_block(block, x + first, sums);
+            take_block(block, STEP, x + first, 1, 0, &sums);
         }
-        y[r] = fold(sums);
+        y[r] = fold(&sums);
     }
 }
 
-static void multiply(const uint16_t *panel, size_t rows, const uint16_t *const *x, size_t count,
-                     size_t blocks, bfloat_ahead ahead, float *sums, float *y, size_t y_stride)
+/* The product of a row of weights, whose steps are w_stride numbers apart, and row b of a group. */
+static float multiply_rows(bool tiles, const uint16_t *w, size_t w_stride, const uint16_t *group,
+                           size_t count, size_t b, size_t blocks)
+{
+    product_sums sums = {.tiles = tiles};
+    for (size_t block = 0; block < blocks; block++)
+        take_block(w + block * BFLOAT_BLOCK_STEPS * w_stride, w_stride,
+                   group + block * count * BLOCK, count, b, &sums);
+    return fold(&sums);
+}
+
+/* ---- lanes ----------------------------------------------------------------------------------- */
+
+enum { LANES_PANEL_ROWS = 6, TILES_PANEL_ROWS = 16, TILES_GROUP = 16 };
+
+static void dot_bf16_lanes(const uint8_t *w, size_t rows, const uint16_t *x, size_t n, float *y)
+{
+    dot_bf16(false, w, rows, x, n, y);
+}
+
+static void dot_packed_lanes(const uint8_t *data, const dense_group *groups, size_t count,
+                             const uint16_t *x, size_t n, float *y)
+{
+    dot_packed(false, data, groups, count, x, n, y);
+}
+
+void bfloat_dot_mxfp4_lanes(const uint8_t *blocks, const uint8_t *scales, size_t rows,
+                            const uint16_t *x, size_t columns, float *y)
+{
+    dot_mxfp4(false, blocks, scales, rows, x, columns, y);
+}
+
+static void multiply_lanes(const uint16_t *panels, size_t rows, const uint16_t *x, size_t count,
+                           size_t blocks, bfloat_ahead ahead, float *sums, float *y,
+                           size_t y_stride)
 {
     (void)ahead;
+    (void)sums;
+    for (size_t b = 0; b < count; b++)
+        for (size_t r = 0; r < rows; r++)
+            y[b * y_stride + r] =
+                multiply_rows(false, panels + r * STEP, (size_t)LANES_PANEL_ROWS * STEP,
+                              x + b * blocks * BLOCK, 1, 0, blocks);
+}
+
+/* ---- tiles ----------------------------------------------------------------------------------- */
+
+static void dot_bf16_tiles(const uint8_t *w, size_t rows, const uint16_t *x, size_t n, float *y)
+{
+    dot_bf16(true, w, rows, x, n, y);
+}
+
+static void dot_packed_tiles(const uint8_t *data, const dense_group *groups, size_t count,
+                             const uint16_t *x, size_t n, float *y)
+{
+    dot_packed(true, data, groups, count, x, n, y);
+}
+
+void bfloat_dot_mxfp4_tiles(const uint8_t *blocks, const uint8_t *scales, size_t rows,
+                            const uint16_t *x, size_t columns, float *y)
+{
+    dot_mxfp4(true, blocks, scales, rows, x, columns, y);
+}
+
+static void multiply_tiles(const uint16_t *panels, size_t rows, const uint16_t *x, size_t count,
+                           size_t blocks, bfloat_ahead ahead, float *sums, float *y,
+                           size_t y_stride)
+{
+    size_t panel_numbers = TILES_PANEL_ROWS * blocks * BLOCK;
+    (void)ahead;
+    (void)sums;
     for (size_t b = 0; b < count; b++) {
+        size_t first = b / TILES_GROUP * TILES_GROUP;
+        size_t in_group = count - first < TILES_GROUP ? count - first : TILES_GROUP;
         for (size_t r = 0; r < rows; r++) {
-            memset(sums, 0, LANES * sizeof *sums);
-            for (size_t block = 0; block < blocks; block++)
-                take_block(panel + (block * BFLOAT_ROWS + r) * BLOCK, x[b] + block * BLOCK, sums);
-            y[b * y_stride + r] = fold(sums);
+            const uint16_t *w =
+                panels + r / TILES_PANEL_ROWS * panel_numbers + r % TILES_PANEL_ROWS * STEP;
+            y[b * y_stride + r] =
+                multiply_rows(true, w, (size_t)TILES_PANEL_ROWS * STEP, x + first * blocks * BLOCK,
+                              in_group, b - first, blocks);
         }
     }
 }
 
-void bfloat_overlay_plain(bfloat_table *table)
+void bfloat_overlay_plain(bfloat_tables *tables)
 {
-    *table = (bfloat_table){.round = round_row,
-                            .dot_bf16 = dot_bf16,
-                            .dot_packed = dot_packed,
-                            .dot_mxfp4 = bfloat_dot_mxfp4_plain,
-                            .take_bf16 = take_bf16,
-                            .take_packed = take_packed,
-                            .take_mxfp4 = bfloat_take_mxfp4_plain,
-                            .multiply = multiply};
+    tables->lanes = (bfloat_table){.panel_rows = LANES_PANEL_ROWS,
+                                   .panels = 1,
+                                   .group = 1,
+                                   .round = round_rows,
+                                   .dot_bf16 = dot_bf16_lanes,
+                                   .dot_packed = dot_packed_lanes,
+                                   .dot_mxfp4 = bfloat_dot_mxfp4_lanes,
+                                   .take_bf16 = take_bf16,
+                                   .take_packed = take_packed,
+                                   .take_mxfp4 = bfloat_take_mxfp4_plain,
+                                   .multiply = multiply_lanes};
+    tables->tiles = (bfloat_table){.panel_rows = TILES_PANEL_ROWS,
+                                   .panels = 2,
+                                   .group = TILES_GROUP,
+                                   .round = round_rows,
+                                   .dot_bf16 = dot_bf16_tiles,
+                                   .dot_packed = dot_packed_tiles,
+                                   .dot_mxfp4 = bfloat_dot_mxfp4_tiles,
+                                   .take_bf16 = take_bf16,
+                                   .take_packed = take_packed,
+                                   .take_mxfp4 = bfloat_take_mxfp4_plain,
+                                   .multiply = multiply_tiles};
 }

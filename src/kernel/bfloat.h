@@ -2,24 +2,31 @@
  * Products of bfloat16 numbers: weights as they are stored (BF16 rows, packed rows, MXFP4, whose
  * values all are bfloat16 numbers) with activations rounded to bfloat16, to nearest, ties to even.
  *
- * Rows are taken in blocks of four steps of 32 numbers, lane l of a step having two of them. The
- * canonical product of a weight row and an activation row:
+ * Rows are taken in blocks of four steps of 32 numbers, lane l of a step having two of them, an
+ * even and an odd one. Which numbers depends on how the weights are stored, so that each kind is
+ * read with the fewest instructions:
  *
+ *     order    step        even                   odd
+ *     dense    s           32 s + l               32 s + 16 + l
+ *     coded    4 b + k     128 b + 8 l + k        128 b + 8 l + 4 + k       (k < 4)
+ *
+ * What a row lacks to whole blocks is +0. There are two canonical products of a weight row and an
+ * activation row, each what some processors have instructions for:
+ *
+ *     lanes (VDPBF16PS)
  *     t_l   = fma(w_odd, x_odd, t_l), then fma(w_even, x_even, t_l), for the steps of a block
  *             ascending, from +0
  *     a_l   = a_l + t_l, blocks ascending, from +0
  *     s_q   = (a_4q + a_4q+2) + (a_4q+1 + a_4q+3)                    for q < 4
  *     y     = (s_0 + s_1) + (s_2 + s_3)
  *
- * where w, x and t below 2^-126 count as zeros of their sign: what VDPBF16PS does. Which numbers
- * lane l has depends on how the weights are stored, so that each kind is read with the fewest
- * instructions:
+ *     tiles (TDPBF16PS)
+ *     e     = fma(w_even, x_even, e), and o = fma(w_odd, x_odd, o), for the lanes of a step
+ *             ascending, from +0
+ *     y     = y + (e + o), steps ascending, from +0
  *
- *     order    step        even                   odd
- *     dense    s           32 s + l               32 s + 16 + l
- *     coded    4 b + k     128 b + 8 l + k        128 b + 8 l + 4 + k       (k < 4)
- *
- * What a row lacks to whole blocks is +0.
+ * where w, x and every result below 2^-126, but a_l, s_q and the lanes' y, count as zeros of their
+ * sign.
  *
  * In the coded order x is rounded to zero below 2^-48 and to infinity from 2^64 on. Then, for
  * scales from 2^-63 to 2^63, no t is so small or so great that it matters whether the scale of a
@@ -50,30 +57,37 @@ static inline size_t bfloat_blocks(size_t columns)
     return (columns + BFLOAT_BLOCK - 1) / BFLOAT_BLOCK;
 }
 
-/* Scales of MXFP4, as stored, that may multiply t. */
+/* Scales of MXFP4, as stored, that may multiply t and be added to the exponents of weights. */
 #define BFLOAT_LEAST_SCALE 64
 #define BFLOAT_MOST_SCALE  190
 
 /*
  * Weight rows that serve many activation rows are unpacked to a panel:
  *
- *     panel    [blocks][BFLOAT_ROWS][4 steps][32]
+ *     panel    [steps][rows][16 lanes][even, odd]
  */
-#define BFLOAT_ROWS 6
-
-static inline size_t bfloat_panel_numbers(size_t columns)
-{
-    return BFLOAT_ROWS * BFLOAT_BLOCK * bfloat_blocks(columns);
-}
+#define BFLOAT_MOST_PANEL_ROWS 16
 
 /* A place in a panel where rows of weights go. */
 typedef struct bfloat_place {
     uint16_t *panel; /* 64-aligned */
-    size_t row;      /* the first of them */
+    size_t rows;     /* that the panel has */
+    size_t row;      /* the first of those meant */
 } bfloat_place;
 
-/* Rounds n floats into the blocks of a row [bfloat_blocks(n)][4][32], 64-aligned. */
-typedef void (*bfloat_round_fn)(const float *x, size_t n, bfloat_order order, uint16_t *row);
+/*
+ * Activation rows that are multiplied together are arranged in a group of `count` rows:
+ *
+ *     group    [steps][16 lanes][count][even, odd]
+ *
+ * so that a group of one is a row. Rows in groups take no more room than rows.
+ */
+#define BFLOAT_MOST_GROUP 16
+
+/* Rounds n floats of each of `count` rows, at most the table's group, into a group of
+ * bfloat_blocks(n) blocks, 64-aligned. */
+typedef void (*bfloat_round_fn)(const float *const *x, size_t count, size_t n, bfloat_order order,
+                                uint16_t *group);
 
 /* y[r] = canonical product of row r and x, a row rounded in the order that the weights have. The
  * weights are those of dense.bf16 and dense.packed (kernel/dense.h), and MXFP4 as in a checkpoint:
@@ -99,15 +113,23 @@ typedef struct bfloat_ahead {
     size_t bytes;
 } bfloat_ahead;
 
+/* Floats of scratch for the sums of `count` activation rows. */
+#define BFLOAT_SUMS(count) ((count) * (size_t)96)
+
 /*
- * y[b * y_stride + r] = canonical product of row r of the panel, r < rows, and x[b], b < count, all
- * of `blocks` blocks. sums: [count][BFLOAT_ROWS][16] of scratch, 64-aligned.
+ * y[b * y_stride + r] = canonical product of row r, r < rows, of panels one behind another, at most
+ * as many as the table has, and row b, b < count, of groups one behind another, all full but the
+ * last; all of `blocks` blocks. sums: [BFLOAT_SUMS(count)] of scratch, 64-aligned.
  */
-typedef void (*bfloat_multiply_fn)(const uint16_t *panel, size_t rows, const uint16_t *const *x,
+typedef void (*bfloat_multiply_fn)(const uint16_t *panels, size_t rows, const uint16_t *x,
                                    size_t count, size_t blocks, bfloat_ahead ahead, float *sums,
                                    float *y, size_t y_stride);
 
+/* The kernels of one of the canonical products. */
 typedef struct bfloat_table {
+    size_t panel_rows; /* weight rows of a panel, */
+    size_t panels;     /* and panels that are multiplied at once */
+    size_t group;      /* activation rows of a group, at most */
     bfloat_round_fn round;
     bfloat_dot_bf16_fn dot_bf16;
     bfloat_dot_packed_fn dot_packed;
@@ -116,18 +138,27 @@ typedef struct bfloat_table {
     bfloat_take_packed_fn take_packed;
     bfloat_take_mxfp4_fn take_mxfp4;
     bfloat_multiply_fn multiply;
-    bool pays; /* this processor multiplies bfloat16 numbers faster than floats or digits */
+    bool pays; /* this processor multiplies bfloat16 numbers so faster than floats or digits */
 } bfloat_table;
 
+typedef struct bfloat_tables {
+    bfloat_table lanes;
+    bfloat_table tiles;
+} bfloat_tables;
+
 /* The overlays, lowest level first. */
-void bfloat_overlay_plain(bfloat_table *table);
-void bfloat_overlay_one_bf16(bfloat_table *table);  /* rounding, and one activation row */
-void bfloat_overlay_many_bf16(bfloat_table *table); /* panels and many */
+void bfloat_overlay_plain(bfloat_tables *tables);
+void bfloat_overlay_panel_bf16(bfloat_tables *tables); /* rounding, and panels */
+void bfloat_overlay_one_bf16(bfloat_table *lanes);     /* products with one activation row */
+void bfloat_overlay_many_bf16(bfloat_table *lanes);    /* and with many */
+void bfloat_overlay_amx(bfloat_table *tiles);
 
 /* MXFP4 in plain C, for scales that vectors do not serve. */
 void bfloat_take_mxfp4_plain(const uint8_t *blocks, const uint8_t *scales, size_t rows,
                              size_t columns, bfloat_place to);
-void bfloat_dot_mxfp4_plain(const uint8_t *blocks, const uint8_t *scales, size_t rows,
+void bfloat_dot_mxfp4_lanes(const uint8_t *blocks, const uint8_t *scales, size_t rows,
+                            const uint16_t *x, size_t columns, float *y);
+void bfloat_dot_mxfp4_tiles(const uint8_t *blocks, const uint8_t *scales, size_t rows,
                             const uint16_t *x, size_t columns, float *y);
 
 #endif

@@ -90,7 +90,7 @@ typedef struct kernel_table {
     fixed_table fixed;   /* MXFP4 weights with fixed-point activations */
     sketch_table sketch; /* coarse copies of matrices */
     q8_table q8;         /* weights and activations in 8 bits */
-    bfloat_table bfloat; /* weights with activations rounded to bfloat16 */
+    bfloat_tables bfloat; /* weights with activations rounded to bfloat16 */
     probe_table probe;   /* what the machine can do */
     attend_table attend; /* attention over blocks of keys */
 } kernel_table;

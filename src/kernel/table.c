@@ -42,9 +42,14 @@ void kernel_table_init(kernel_table *table, cpu_features has)
         sketch_overlay_vnni(&table->sketch);
     }
     if (has.bf16) {
-        bfloat_overlay_one_bf16(&table->bfloat);
-        bfloat_overlay_many_bf16(&table->bfloat);
-        table->bfloat.pays = has.bf16_doubles;
+        bfloat_overlay_panel_bf16(&table->bfloat);
+        bfloat_overlay_one_bf16(&table->bfloat.lanes);
+        bfloat_overlay_many_bf16(&table->bfloat.lanes);
+        table->bfloat.lanes.pays = has.bf16_doubles;
+    }
+    if (has.amx) {
+        bfloat_overlay_amx(&table->bfloat.tiles);
+        table->bfloat.tiles.pays = true;
     }
 #else
     (void)has;

@@ -145,12 +145,11 @@ static void grouped_linear(const pass *p, const matrix_stack *stack, number_form
     workspace *w = p->space;
     const routing *route = &w->route;
     if (stack->first.format == NUMBER_MXFP4 && p->bfloat) {
-        size_t rows = by_source ? p->rows : p->rows * p->config->experts_per_token;
+        bfloat_rows rows = {x, by_source ? route->source : NULL, stack->first.columns};
         uint16_t *rounded = (uint16_t *)(void *)w->prepared;
-        op_bfloat_round(p->self, x, rows, stack->first.columns, BFLOAT_CODED, rounded);
+        op_bfloat_prepare(p->self, route, rows, rounded);
         pass_lap(p, GPTOSS_OPERATION_QUANTISE);
-        op_bfloat_grouped_linear(p->self, route, stack, bias_format, bias, rounded,
-                                 by_source ? route->source : NULL, y, p->scratch);
+        op_bfloat_grouped_linear(p->self, route, stack, bias_format, bias, rounded, y, p->scratch);
         return;
     }
     if (stack->first.format == NUMBER_MXFP4 && !p->torch && !p->blas) {

@@ -47,8 +47,8 @@ static uint64_t prepared_bytes(const gptoss_config *config, uint64_t rows)
         assignments * fixed_row_bytes(config->hidden, FIXED_MAX_DIGITS),
         rows * fixed_row_bytes(q_dim, 1),
         assignments * fixed_row_bytes(config->intermediate, FIXED_MAX_DIGITS),
-        rows * op_bfloat_row_bytes(config->hidden),
         rows * op_bfloat_row_bytes(q_dim),
+        assignments * op_bfloat_row_bytes(config->hidden),
         assignments * op_bfloat_row_bytes(config->intermediate),
     };
     uint64_t most = 0;

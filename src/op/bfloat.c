@@ -5,11 +5,18 @@
 
 #include "kernel/kernel.h"
 
-enum { UNIT = OP_BFLOAT_UNIT, BATCH = OP_BFLOAT_BATCH };
+enum { UNIT = OP_BFLOAT_UNIT, BATCH = OP_BFLOAT_BATCH, DOT_ROWS = 32 /* read together */ };
+
+/* The kernels that pay; when none do, those that more processors have instructions for. */
+static const bfloat_table *kernels(void)
+{
+    const bfloat_tables *tables = &kernel()->bfloat;
+    return tables->tiles.pays ? &tables->tiles : &tables->lanes;
+}
 
 bool op_bfloat_pays(void)
 {
-    return kernel()->bfloat.pays;
+    return kernels()->pays;
 }
 
 bool op_bfloat_takes(const matrix *weights)
@@ -30,21 +37,37 @@ static size_t row_numbers(size_t columns)
     return bfloat_blocks(columns) * BFLOAT_BLOCK;
 }
 
+/* Rounds blocks [begin, end) of a group of rows, which lie n numbers apart. */
+static void round_group(const float *const *x, size_t count, size_t n, size_t begin, size_t end,
+                        bfloat_order order, uint16_t *group)
+{
+    const float *rows[BFLOAT_MOST_GROUP];
+    size_t first = begin * BFLOAT_BLOCK;
+    size_t last = end * BFLOAT_BLOCK < n ? end * BFLOAT_BLOCK : n;
+    for (size_t b = 0; b < count; b++)
+        rows[b] = x[b] + first;
+    kernels()->round(rows, count, last - first, order, group + first * count);
+}
+
 void op_bfloat_round(const team *self, const float *x, size_t rows, size_t n, bfloat_order order,
                      uint16_t *out)
 {
+    size_t most = kernels()->group;
+    size_t groups = (rows + most - 1) / most;
     size_t blocks = bfloat_blocks(n);
     size_t begin;
     size_t end;
-    team_share(self, rows * blocks, 1, &begin, &end);
-    while (begin < end) { /* up to the end of a row */
-        size_t row = begin / blocks;
-        size_t first = begin % blocks;
-        size_t count = blocks - first < end - begin ? blocks - first : end - begin;
-        size_t column = first * BFLOAT_BLOCK;
-        size_t columns = count * BFLOAT_BLOCK < n - column ? count * BFLOAT_BLOCK : n - column;
-        kernel()->bfloat.round(x + row * n + column, columns, order, out + begin * BFLOAT_BLOCK);
-        begin += count;
+    team_share(self, groups * blocks, 1, &begin, &end);
+    while (begin < end) { /* up to the end of a group */
+        size_t first = begin / blocks * most;
+        size_t block = begin % blocks;
+        size_t stop = blocks - block < end - begin ? blocks : block + end - begin;
+        size_t count = rows - first < most ? rows - first : most;
+        const float *in[BFLOAT_MOST_GROUP];
+        for (size_t b = 0; b < count; b++)
+            in[b] = x + (first + b) * n;
+        round_group(in, count, n, block, stop, order, out + first * row_numbers(n));
+        begin += stop - block;
     }
     team_wait(self);
 }
@@ -54,7 +77,7 @@ void op_bfloat_round(const team *self, const float *x, size_t rows, size_t n, bf
 /* Of a packed matrix, `first` begins a group. */
 static void dot(const matrix *weights, size_t first, size_t rows, const uint16_t *x, float *y)
 {
-    const bfloat_table *table = &kernel()->bfloat;
+    const bfloat_table *table = kernels();
     size_t n = weights->columns;
     if (weights->format == NUMBER_BF16) {
         table->dot_bf16(weights->data + 2 * first * n, rows, x, n, y);
@@ -76,9 +99,18 @@ static void dot(const matrix *weights, size_t first, size_t rows, const uint16_t
 
 /* ---- many ------------------------------------------------------------------------------------ */
 
+/* Weight rows of a unit: as many whole panels and packed groups as a thread takes at a time. */
+static size_t unit_rows(void)
+{
+    size_t whole = kernels()->panel_rows;
+    while (whole % DENSE_GROUP_ROWS != 0)
+        whole += kernels()->panel_rows;
+    return UNIT / whole * whole;
+}
+
 static size_t units_of(const matrix *weights)
 {
-    return (weights->rows + UNIT - 1) / UNIT;
+    return (weights->rows + unit_rows() - 1) / unit_rows();
 }
 
 /* The rows of a unit. */
@@ -89,38 +121,40 @@ typedef struct unit {
 
 static unit unit_at(const matrix *weights, size_t index)
 {
-    size_t first = index * UNIT;
+    size_t first = index * unit_rows();
     size_t left = weights->rows - first;
-    return (unit){first, left < UNIT ? left : UNIT};
+    return (unit){first, left < unit_rows() ? left : unit_rows()};
 }
 
-static void take_packed(const matrix *weights, size_t first, size_t rows, uint16_t *panel)
+static void take_packed(const matrix *weights, size_t first, size_t rows, bfloat_place to)
 {
-    for (size_t r = 0; r < rows;) {
-        size_t inside = (first + r) % DENSE_GROUP_ROWS;
-        size_t count = DENSE_GROUP_ROWS - inside < rows - r ? DENSE_GROUP_ROWS - inside : rows - r;
-        kernel()->bfloat.take_packed(weights->data,
-                                     &weights->groups[(first + r) / DENSE_GROUP_ROWS], inside,
-                                     count, weights->columns, (bfloat_place){panel, r});
-        r += count;
+    while (to.row < rows) {
+        size_t row = first + to.row;
+        size_t inside = row % DENSE_GROUP_ROWS;
+        size_t left = rows - to.row;
+        size_t count = DENSE_GROUP_ROWS - inside < left ? DENSE_GROUP_ROWS - inside : left;
+        kernels()->take_packed(weights->data, &weights->groups[row / DENSE_GROUP_ROWS], inside,
+                               count, weights->columns, to);
+        to.row += count;
     }
 }
 
-/* Unpacks a unit to panels of BFLOAT_ROWS rows. */
+/* Unpacks a unit to panels. */
 static void take_unit(const matrix *weights, unit of, uint16_t *panels)
 {
+    const bfloat_table *table = kernels();
     size_t n = weights->columns;
-    for (size_t r = 0; r < of.rows; r += BFLOAT_ROWS, panels += bfloat_panel_numbers(n)) {
+    for (size_t r = 0; r < of.rows; r += table->panel_rows) {
         size_t row = of.first + r;
-        size_t count = of.rows - r < BFLOAT_ROWS ? of.rows - r : BFLOAT_ROWS;
-        bfloat_place to = {panels, 0};
+        size_t count = of.rows - r < table->panel_rows ? of.rows - r : table->panel_rows;
+        bfloat_place to = {panels + r * row_numbers(n), table->panel_rows, 0};
         if (weights->format == NUMBER_BF16)
-            kernel()->bfloat.take_bf16(weights->data + 2 * row * n, count, n, to);
+            table->take_bf16(weights->data + 2 * row * n, count, n, to);
         else if (weights->format == NUMBER_MXFP4)
-            kernel()->bfloat.take_mxfp4(weights->data + row * n / 2, weights->scales + row * n / 32,
-                                        count, n, to);
+            table->take_mxfp4(weights->data + row * n / 2, weights->scales + row * n / 32, count, n,
+                              to);
         else
-            take_packed(weights, row, count, panels);
+            take_packed(weights, row, count, to);
     }
 }
 
@@ -140,42 +174,36 @@ static bfloat_ahead unit_ahead(const matrix *weights, size_t index)
     return (bfloat_ahead){weights->data + begin, number_bytes(weights->format, numbers)};
 }
 
-/* A batch of rounded rows: row b is row index[b], or row b. */
-typedef struct rounded_rows {
-    const uint16_t *rows;
-    const uint32_t *index; /* or NULL */
-    size_t count;
-} rounded_rows;
-
 /*
- * The products of a unit with a batch of activation rows, in parts that stay near while all panels
- * of the unit meet them. y begins at the unit's first row. The first part's panels ask for what
- * lies ahead.
+ * The products of a unit with `count` activation rows, in groups, in parts that stay near while all
+ * of the unit meets them. y begins at the unit's first row. The first part asks for what lies
+ * ahead.
  */
-static void multiply_unit(const matrix *weights, unit of, rounded_rows x, bfloat_ahead ahead,
-                          float *y, size_t y_stride, void *scratch)
+static void multiply_unit(const matrix *weights, unit of, const uint16_t *x, size_t count,
+                          bfloat_ahead ahead, float *y, size_t y_stride, void *scratch)
 {
+    const bfloat_table *table = kernels();
     size_t numbers = row_numbers(weights->columns);
-    size_t panels = (of.rows + BFLOAT_ROWS - 1) / BFLOAT_ROWS;
-    size_t parts = (x.count + BATCH - 1) / BATCH;
-    uint16_t *unpacked = scratch;
-    float *sums = (float *)(void *)(unpacked + UNIT * numbers);
-    take_unit(weights, of, unpacked);
+    size_t at_once = table->panel_rows * table->panels;
+    size_t times = (of.rows + at_once - 1) / at_once;
+    size_t groups = (count + table->group - 1) / table->group;
+    size_t parts = (count + BATCH - 1) / BATCH;
+    uint16_t *panels = scratch;
+    float *sums = (float *)(void *)(panels + UNIT * numbers);
+    take_unit(weights, of, panels);
     for (size_t part = 0; part < parts; part++) {
-        size_t begin = x.count * part / parts;
-        size_t count = x.count * (part + 1) / parts - begin;
-        const uint16_t *rows[BATCH];
-        for (size_t b = 0; b < count; b++)
-            rows[b] = x.rows + (x.index == NULL ? begin + b : x.index[begin + b]) * numbers;
-        for (size_t p = 0; p < panels; p++) {
-            size_t left = of.rows - p * BFLOAT_ROWS;
+        size_t begin = groups * part / parts * table->group;
+        size_t stop = groups * (part + 1) / parts * table->group;
+        size_t rows = (stop < count ? stop : count) - begin;
+        for (size_t i = 0; i < times; i++) {
+            size_t first = i * at_once;
+            size_t some = of.rows - first < at_once ? of.rows - first : at_once;
             bfloat_ahead own = {NULL, 0};
             if (part == 0 && ahead.bytes > 0)
-                own = (bfloat_ahead){ahead.at + ahead.bytes * p / panels, ahead.bytes / panels};
-            kernel()->bfloat.multiply(unpacked + p * bfloat_panel_numbers(weights->columns),
-                                      left < BFLOAT_ROWS ? left : BFLOAT_ROWS, rows, count,
-                                      bfloat_blocks(weights->columns), own, sums,
-                                      y + begin * y_stride + p * BFLOAT_ROWS, y_stride);
+                own = (bfloat_ahead){ahead.at + ahead.bytes * i / times, ahead.bytes / times};
+            table->multiply(panels + first * numbers, some, x + begin * numbers, rows,
+                            bfloat_blocks(weights->columns), own, sums,
+                            y + begin * y_stride + first, y_stride);
         }
     }
 }
@@ -194,7 +222,7 @@ static void dot_maps(const team *self, const linear_map *maps, size_t count, con
     for (size_t i = 0; i < count; i++) {
         unit share;
         size_t end;
-        team_share(self, maps[i].weights->rows, DENSE_GROUP_ROWS, &share.first, &end);
+        team_share(self, maps[i].weights->rows, DOT_ROWS, &share.first, &end);
         share.rows = end - share.first;
         dot(maps[i].weights, share.first, share.rows, x, maps[i].y + share.first);
         add_bias(&maps[i], share, 1, 0);
@@ -217,7 +245,7 @@ void op_bfloat_linear_maps(const team *self, const linear_map *maps, size_t coun
         if (map == maps + count)
             break;
         unit own = unit_at(map->weights, taken - before);
-        multiply_unit(map->weights, own, (rounded_rows){x, NULL, batch},
+        multiply_unit(map->weights, own, x, batch,
                       unit_ahead(map->weights, taken - before + self->size), map->y + own.first,
                       y_stride, scratch);
         add_bias(map, own, batch, y_stride);
@@ -227,39 +255,75 @@ void op_bfloat_linear_maps(const team *self, const linear_map *maps, size_t coun
 
 /* ---- experts --------------------------------------------------------------------------------- */
 
+static size_t batch_of(const routing *route, size_t expert)
+{
+    return route->start[expert + 1] - route->start[expert];
+}
+
+/* Rounds group g of an expert's rows. */
+static void prepare_group(const routing *route, size_t expert, size_t g, bfloat_rows x,
+                          uint16_t *out)
+{
+    size_t most = kernels()->group;
+    size_t place = route->start[expert] + g * most;
+    size_t left = route->start[expert + 1] - place;
+    size_t count = left < most ? left : most;
+    const float *in[BFLOAT_MOST_GROUP];
+    for (size_t b = 0; b < count; b++)
+        in[b] = x.rows + (x.index == NULL ? place + b : x.index[place + b]) * x.n;
+    kernels()->round(in, count, x.n, BFLOAT_CODED, out + place * row_numbers(x.n));
+}
+
+void op_bfloat_prepare(const team *self, const routing *route, bfloat_rows x, uint16_t *out)
+{
+    size_t taken = team_take(self);
+    size_t before = 0; /* groups of the experts before this one */
+    for (size_t expert = 0; expert < route->experts; expert++) {
+        size_t groups = (batch_of(route, expert) + kernels()->group - 1) / kernels()->group;
+        for (; taken - before < groups; taken = team_take(self))
+            prepare_group(route, expert, taken - before, x, out);
+        before += groups;
+    }
+    team_wait(self);
+}
+
+/* The products of an expert's only row; threads share the weights evenly, to read them once. */
+static void dot_expert(const team *self, const matrix *weights, const uint16_t *x, unit *share,
+                       float *y)
+{
+    size_t end;
+    team_share(self, weights->rows, DOT_ROWS, &share->first, &end);
+    share->rows = end - share->first;
+    dot(weights, share->first, share->rows, x, y + share->first);
+}
+
 void op_bfloat_grouped_linear(const team *self, const routing *route, const matrix_stack *weights,
                               number_format bias_format, const uint8_t *bias, const uint16_t *x,
-                              const uint32_t *index, float *y, void *scratch)
+                              float *y, void *scratch)
 {
     size_t rows = weights->first.rows;
-    size_t numbers = row_numbers(weights->first.columns);
     size_t taken = team_take(self);
     size_t before = 0; /* units of the experts before this one */
     assert(weights->first.format == NUMBER_MXFP4);
     for (size_t expert = 0; expert < route->experts; expert++) {
         size_t place = route->start[expert];
-        size_t batch = route->start[expert + 1] - place;
+        size_t batch = batch_of(route, expert);
+        const uint16_t *in = x + place * row_numbers(weights->first.columns);
         matrix one = matrix_stack_at(weights, expert);
-        if (batch == 1) { /* read once: threads share it evenly */
-            unit share;
-            size_t end;
-            team_share(self, rows, 8, &share.first, &end);
-            share.rows = end - share.first;
-            dot(&one, share.first, share.rows, x + (index == NULL ? place : index[place]) * numbers,
-                y + place * rows + share.first);
+        unit own;
+        if (batch == 1) {
+            dot_expert(self, &one, in, &own, y + place * rows);
             if (bias != NULL)
-                numbers_add(bias_format, bias, expert * rows + share.first, share.rows, 1,
-                            y + place * rows + share.first, rows);
+                numbers_add(bias_format, bias, expert * rows + own.first, own.rows, 1,
+                            y + place * rows + own.first, rows);
             continue;
         }
         if (batch == 0)
             continue;
         for (; taken - before < units_of(&one); taken = team_take(self)) {
-            unit own = unit_at(&one, taken - before);
+            own = unit_at(&one, taken - before);
             float *to = y + place * rows + own.first;
-            rounded_rows batch_rows = {index == NULL ? x + place * numbers : x,
-                                       index == NULL ? NULL : index + place, batch};
-            multiply_unit(&one, own, batch_rows, unit_ahead(&one, taken - before + self->size), to,
+            multiply_unit(&one, own, in, batch, unit_ahead(&one, taken - before + self->size), to,
                           rows, scratch);
             if (bias != NULL)
                 numbers_add(bias_format, bias, expert * rows + own.first, own.rows, batch, to,

@@ -5,9 +5,9 @@
 #include "kernel/bfloat.h"
 #include "op/op.h"
 
-/* Weight rows that a thread takes at a time, and activation rows that they serve at once: both
- * together stay in the second cache. */
-#define OP_BFLOAT_UNIT  24
+/* Weight rows that a thread takes at a time, at most, and activation rows that they serve at once:
+ * both together stay in the second cache. */
+#define OP_BFLOAT_UNIT  32
 #define OP_BFLOAT_BATCH 96
 
 /* Bytes of a rounded row, and of a thread's scratch, both 64-aligned. */
@@ -19,7 +19,7 @@ static inline size_t op_bfloat_row_bytes(size_t columns)
 static inline size_t op_bfloat_bytes(size_t columns)
 {
     return OP_BFLOAT_UNIT * op_bfloat_row_bytes(columns) +
-           OP_BFLOAT_BATCH * BFLOAT_ROWS * 16 * sizeof(float);
+           BFLOAT_SUMS(OP_BFLOAT_BATCH) * sizeof(float);
 }
 
 /* Whether this machine computes these products faster than others. */
@@ -29,7 +29,8 @@ bool op_bfloat_pays(void);
 bool op_bfloat_takes(const matrix *weights);
 bfloat_order op_bfloat_order(const matrix *weights);
 
-/* Rounds `rows` rows of n numbers. x [rows, n]; out [rows, op_bfloat_row_bytes(n)], 64-aligned. */
+/* Rounds `rows` rows of n numbers, in groups. x [rows, n]; out [rows, op_bfloat_row_bytes(n)],
+ * 64-aligned. */
 void op_bfloat_round(const team *self, const float *x, size_t rows, size_t n, bfloat_order order,
                      uint16_t *out);
 
@@ -40,13 +41,23 @@ void op_bfloat_round(const team *self, const float *x, size_t rows, size_t n, bf
 void op_bfloat_linear_maps(const team *self, const linear_map *maps, size_t count,
                            const uint16_t *x, size_t batch, size_t y_stride, void *scratch);
 
+/* The inputs of a grouped linear operation: place p reads row p, or row index[p]. */
+typedef struct bfloat_rows {
+    const float *rows; /* [rows, n] */
+    const uint32_t *index;
+    size_t n;
+} bfloat_rows;
+
+/* Rounds the experts' inputs as op_bfloat_grouped_linear reads them: groups of an expert's rows.
+ * out [places, op_bfloat_row_bytes(n)], 64-aligned. */
+void op_bfloat_prepare(const team *self, const routing *route, bfloat_rows x, uint16_t *out);
+
 /*
- * y[place] = W_e x + bias_e, as op_grouped_linear, for MXFP4 weights. x: rounded rows, of which a
- * place reads row index[place], or row `place` when `index` is NULL; y [rows * top, W.rows];
- * scratch: this thread's own op_bfloat_bytes(W.columns).
+ * y[place] = W_e x[place] + bias_e, as op_grouped_linear, for MXFP4 weights. x: prepared;
+ * y [rows * top, W.rows]; scratch: this thread's own op_bfloat_bytes(W.columns).
  */
 void op_bfloat_grouped_linear(const team *self, const routing *route, const matrix_stack *weights,
                               number_format bias_format, const uint8_t *bias, const uint16_t *x,
-                              const uint32_t *index, float *y, void *scratch);
+                              float *y, void *scratch);
 
 #endif

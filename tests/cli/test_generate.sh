@@ -196,7 +196,7 @@ expect_json out 1 run threads
 run "${generate[@]}" -p 'hello world' -n 12 --temp 0 --json --precision f32 --logprobs 2 -s 1
 cp out json.f32
 highest=$(json out run cpu)
-for level in plain avx2 avx512 avx512-vnni avx512-bf16; do
+for level in plain avx2 avx512 avx512-vnni avx512-bf16 amx; do
     run "${generate[@]}" -p 'hello world' -n 12 --temp 0 --json --precision f32 --logprobs 2 -s 1 \
         --cpu "$level"
     if [[ $status == 0 ]]; then
@@ -255,7 +255,7 @@ expect_status 0
 expect_json out plain run cpu
 run "${generate[@]}" -p 'hello world' -n 1
 expect_status 2
-expect_line err '^gptoss: GPTOSS_CPU: expected plain, avx2, avx512, avx512-vnni or avx512-bf16, found "nonsense"$'
+expect_line err '^gptoss: GPTOSS_CPU: expected plain, avx2, avx512, avx512-vnni, avx512-bf16 or amx, found "nonsense"$'
 unset GPTOSS_CPU
 
 finish

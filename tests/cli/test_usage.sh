@@ -88,7 +88,7 @@ usage 'gptoss parity: --gemm: expected a model with it, -m PATH, found --candida
     parity --reference dump --candidate other --gemm own
 usage 'gptoss perplexity: --precision: expected f32, bf16 or q8, found "f32|bf16"' \
     perplexity --precision 'f32|bf16'
-usage 'gptoss dump: --cpu: expected plain, avx2, avx512, avx512-vnni or avx512-bf16, found "avx3"' \
+usage 'gptoss dump: --cpu: expected plain, avx2, avx512, avx512-vnni, avx512-bf16 or amx, found "avx3"' \
     dump --cpu avx3
 usage 'gptoss parity: --worst: expected a whole number from 0 to 2147483647, found "all"' \
     parity --worst all

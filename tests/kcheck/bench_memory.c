@@ -70,9 +70,20 @@ static void run_fixed_3(stream *s, const uint8_t *from)
     run_fixed(s, from, 3);
 }
 
-static void run_bfloat(stream *s, const uint8_t *from)
+static void run_lanes(stream *s, const uint8_t *from)
 {
-    s->table->bfloat.dot_mxfp4(from, from + ITEM_NUMBERS / 2, ITEM_ROWS, s->rounded, N, s->y);
+    s->table->bfloat.lanes.dot_mxfp4(from, from + ITEM_NUMBERS / 2, ITEM_ROWS, s->rounded, N, s->y);
+}
+
+static void run_tiles(stream *s, const uint8_t *from)
+{
+    s->table->bfloat.tiles.dot_mxfp4(from, from + ITEM_NUMBERS / 2, ITEM_ROWS, s->rounded, N, s->y);
+}
+
+static void run_packed_tiles(stream *s, const uint8_t *from)
+{
+    s->table->bfloat.tiles.dot_packed(from, s->groups, ITEM_ROWS / DENSE_GROUP_ROWS, s->rounded, N,
+                                      s->y);
 }
 
 static void run_q8(stream *s, const uint8_t *from)
@@ -90,7 +101,9 @@ static const streamed_kernel kernels[] = {
     {"fixed 1 digit", ITEM_NUMBERS * 17 / 32, run_fixed_1},
     {"fixed 2 digits", ITEM_NUMBERS * 17 / 32, run_fixed_2},
     {"fixed 3 digits", ITEM_NUMBERS * 17 / 32, run_fixed_3},
-    {"bfloat mxfp4", ITEM_NUMBERS * 17 / 32, run_bfloat},
+    {"lanes mxfp4", ITEM_NUMBERS * 17 / 32, run_lanes},
+    {"tiles mxfp4", ITEM_NUMBERS * 17 / 32, run_tiles},
+    {"tiles packed", ITEM_ROWS / DENSE_GROUP_ROWS *GROUP_BYTES, run_packed_tiles},
     {"q8.multiply", ITEM_NUMBERS * 17 / 16, run_q8},
 };
 
@@ -164,7 +177,7 @@ void bench_memory(const kernel_table *table)
             s->weights = memory;
             s->groups = groups;
             fill_normal(s->x, N);
-            table->bfloat.round(s->x, N, BFLOAT_CODED, s->rounded);
+            table->bfloat.lanes.round(&(const float *){s->x}, 1, N, BFLOAT_CODED, s->rounded);
             for (unsigned digits = 1; digits <= FIXED_MAX_DIGITS; digits++) {
                 free(s->prepared[digits - 1]);
                 s->prepared[digits - 1] = aligned_alloc(64, fixed_row_bytes(N, digits));

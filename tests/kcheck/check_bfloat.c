@@ -19,6 +19,18 @@ typedef enum number_kind {
     KINDS,
 } number_kind;
 
+/* Which canonical product. */
+typedef enum arithmetic { LANES, TILES, ARITHMETICS } arithmetic;
+
+static const char *const dot_names[ARITHMETICS] = {"bfloat.lanes.dot", "bfloat.tiles.dot"};
+static const char *const multiply_names[ARITHMETICS] = {"bfloat.lanes.multiply",
+                                                     "bfloat.tiles.multiply"};
+
+static const bfloat_table *table_of(const kernel_table *kernels, arithmetic which)
+{
+    return which == TILES ? &kernels->bfloat.tiles : &kernels->bfloat.lanes;
+}
+
 /* Rows of weights, in all three ways of storing them. */
 typedef struct weights {
     store how;
@@ -26,7 +38,7 @@ typedef struct weights {
     size_t columns;
     guarded memory; /* BF16 numbers or codes, at an odd address, or packed groups */
     guarded scales;
-    dense_group groups[8];
+    dense_group groups[16];
     float *values; /* [rows, columns] */
 } weights;
 
@@ -129,8 +141,8 @@ static void dot(const bfloat_table *table, const weights *w, const uint16_t *x, 
 }
 
 /* Puts rows [first, first + rows) into a panel, in two parts. */
-static void take(const bfloat_table *table, const weights *w, size_t first, size_t rows,
-                 uint16_t *panel)
+static void take_panel(const bfloat_table *table, const weights *w, size_t first, size_t rows,
+                       uint16_t *panel)
 {
     const uint8_t *memory = w->memory.end_aligned;
     const uint8_t *scales = w->scales.end_aligned;
@@ -138,7 +150,7 @@ static void take(const bfloat_table *table, const weights *w, size_t first, size
     for (size_t r = 0; r < rows;) {
         size_t row = first + r;
         size_t count = rows - r;
-        bfloat_place to = {panel, r};
+        bfloat_place to = {panel, table->panel_rows, r};
         if (w->how == STORE_PACKED) {
             size_t inside = row % DENSE_GROUP_ROWS;
             count = count < DENSE_GROUP_ROWS - inside ? count : DENSE_GROUP_ROWS - inside;
@@ -154,26 +166,44 @@ static void take(const bfloat_table *table, const weights *w, size_t first, size
     }
 }
 
-/* Rounds rows of floats, and sees that every level gives the same. */
-static uint16_t *round_rows(const subject *s, const float *x, size_t count, size_t n,
-                            bfloat_order order)
+/* Puts rows into panels one behind another. */
+static void take(const bfloat_table *table, const weights *w, size_t first, size_t rows,
+                 uint16_t *panels)
 {
-    const bfloat_table *table = s->other == NULL ? &s->plain->bfloat : &s->other->bfloat;
+    size_t numbers = bfloat_blocks(w->columns) * BFLOAT_BLOCK;
+    for (size_t r = 0; r < rows; r += table->panel_rows)
+        take_panel(table, w, first + r, rows - r < table->panel_rows ? rows - r : table->panel_rows,
+                   panels + r * numbers);
+}
+
+/* Rounds rows of floats in groups of at most `most`, and sees that every level gives the same. */
+static uint16_t *round_rows(const subject *s, const bfloat_table *table, const float *x,
+                            size_t count, size_t n, size_t most, bfloat_order order)
+{
+    const bfloat_table *plain = &s->plain->bfloat.tiles; /* both round alike */
     size_t words = bfloat_blocks(n) * BFLOAT_BLOCK;
-    uint16_t *rows = aligned_alloc(64, count * words * sizeof *rows);
-    uint16_t *expected = aligned_alloc(64, words * sizeof *expected);
-    for (size_t b = 0; b < count; b++) {
-        guarded row = guard(n * sizeof *x);
-        memcpy(row.end_aligned, x + b * n, n * sizeof *x);
-        memset(rows + b * words, 0xa5, words * sizeof *rows);
-        table->round(row.end_aligned, n, order, rows + b * words);
-        s->plain->bfloat.round(row.end_aligned, n, order, expected);
-        check(memcmp(rows + b * words, expected, words * sizeof *rows) == 0, "bfloat.round",
-              s->level, order == BFLOAT_DENSE ? "dense" : "coded", n);
-        unguard(&row);
+    size_t bytes = words * sizeof(uint16_t);
+    uint16_t *groups = aligned_alloc(64, count * bytes);
+    uint16_t *expected = aligned_alloc(64, most * bytes);
+    memset(groups, 0xa5, count * bytes);
+    for (size_t first = 0; first < count; first += most) {
+        size_t some = count - first < most ? count - first : most;
+        guarded rows[BFLOAT_MOST_GROUP];
+        const float *in[BFLOAT_MOST_GROUP];
+        for (size_t b = 0; b < some; b++) {
+            rows[b] = guard(n * sizeof *x);
+            in[b] = rows[b].end_aligned;
+            memcpy(rows[b].end_aligned, x + (first + b) * n, n * sizeof *x);
+        }
+        table->round(in, some, n, order, groups + first * words);
+        plain->round(in, some, n, order, expected);
+        check(memcmp(groups + first * words, expected, some * bytes) == 0, "bfloat.round", s->level,
+              order == BFLOAT_DENSE ? "dense" : "coded", n);
+        for (size_t b = 0; b < some; b++)
+            unguard(&rows[b]);
     }
     free(expected);
-    return rows;
+    return groups;
 }
 
 /* What counts as zero. */
@@ -196,102 +226,125 @@ static bool near(const weights *w, size_t row, const float *x, float y)
     return fabs(sum - (double)y) <= size * 0x1p-22 + 0x1p-120;
 }
 
-static void check_one(const subject *s, store how, number_kind kind, size_t rows, size_t count,
-                      size_t n)
+static void check_one(const subject *s, arithmetic which, store how, number_kind kind, size_t rows,
+                      size_t count, size_t n)
 {
-    const bfloat_table *table = s->other == NULL ? &s->plain->bfloat : &s->other->bfloat;
+    const bfloat_table *plain = table_of(s->plain, which);
+    const bfloat_table *table = s->other == NULL ? plain : table_of(s->other, which);
     weights w = make_weights(s, how, kind, rows, n);
     size_t stride = rows + 1;
+    size_t at_once = table->panels * table->panel_rows;
+    size_t numbers = bfloat_blocks(n) * BFLOAT_BLOCK;
     float *x = malloc(count * n * sizeof *x);
     float *y = calloc(count * stride, sizeof *y);
     float *expected = calloc(count * (rows + 3), sizeof *expected);
-    guarded panel = guard(bfloat_panel_numbers(n) * sizeof(uint16_t));
-    guarded sums = guard(count * BFLOAT_ROWS * 16 * sizeof(float));
-    const uint16_t **pointers = malloc(count * sizeof *pointers);
+    guarded panels = guard(at_once * numbers * sizeof(uint16_t));
+    guarded sums = guard(BFLOAT_SUMS(count) * sizeof(float));
     fill_normal(x, count * n);
     for (size_t i = 0; kind == KIND_SPECIAL && i < count * n; i += 7)
         x[i] = ldexpf(i % 2 == 0 ? 1.0F : -1.5F, (int)(draw() % 270) - 140);
-    uint16_t *rounded = round_rows(s, x, count, n, order_of(&w));
+    uint16_t *single = round_rows(s, table, x, count, n, 1, order_of(&w));
+    uint16_t *grouped = round_rows(s, table, x, count, n, table->group, order_of(&w));
     for (size_t b = 0; b < count; b++) {
-        float one[32];
-        pointers[b] = rounded + b * bfloat_blocks(n) * BFLOAT_BLOCK;
-        dot(&s->plain->bfloat, &w, pointers[b], expected + b * (rows + 3));
-        dot(table, &w, pointers[b], one);
-        check(same_numbers(one, expected + b * (rows + 3), rows), "bfloat.dot", s->level,
+        float one[64];
+        dot(plain, &w, single + b * numbers, expected + b * (rows + 3));
+        dot(table, &w, single + b * numbers, one);
+        check(same_numbers(one, expected + b * (rows + 3), rows), dot_names[which], s->level,
               store_names[how], n);
         for (size_t r = 0; s->other == NULL && kind == KIND_NORMAL && r < rows; r++)
-            check(near(&w, r, x + b * n, one[r]), "bfloat.dot", s->level, "error", n);
+            check(near(&w, r, x + b * n, one[r]), dot_names[which], s->level, "error", n);
     }
-    for (size_t first = 0; first < rows; first += BFLOAT_ROWS) {
-        size_t some = rows - first < BFLOAT_ROWS ? rows - first : BFLOAT_ROWS;
+    for (size_t first = 0; first < rows; first += at_once) {
+        size_t some = rows - first < at_once ? rows - first : at_once;
         bfloat_ahead ahead = {w.memory.map, 1000};
-        memset(panel.end_aligned, 0, bfloat_panel_numbers(n) * sizeof(uint16_t));
-        take(table, &w, first, some, panel.end_aligned);
-        table->multiply(panel.end_aligned, some, pointers, count, bfloat_blocks(n), ahead,
+        memset(panels.end_aligned, 0, at_once * numbers * sizeof(uint16_t));
+        take(table, &w, first, some, panels.end_aligned);
+        table->multiply(panels.end_aligned, some, grouped, count, bfloat_blocks(n), ahead,
                         sums.end_aligned, y + first, stride);
     }
     for (size_t b = 0; b < count; b++)
         check(same_numbers(y + b * stride, expected + b * (rows + 3), rows) &&
                   y[b * stride + rows] == 0.0F,
-              "bfloat.multiply", s->level, store_names[how], n);
-    free(rounded);
-    free(pointers);
+              multiply_names[which], s->level, store_names[how], n);
+    free(grouped);
+    free(single);
     free(expected);
     free(y);
     free(x);
     unguard(&sums);
-    unguard(&panel);
+    unguard(&panels);
     free_weights(&w);
+}
+
+static void check_product(const subject *s, arithmetic which)
+{
+    static const size_t lengths[] = {32, 64, 96, 128, 160, 224, 256, 1472, 1536, 1568, 2880, 4096};
+    size_t more = which == TILES ? 3 : 1; /* to fill tiles and begin others */
+    for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++)
+        for (store how = 0; how < STORES; how++)
+            for (number_kind kind = 0; kind < KINDS; kind++)
+                check_one(s, which, how, kind, 1 + (l * 5 + how) % 13 * more,
+                          1 + (l + kind) % 9 * more * 2, lengths[l]);
+    for (size_t n = 1; n <= 200; n += 7) /* dense rows have any length */
+        for (number_kind kind = 0; kind < KINDS; kind++) {
+            check_one(s, which, STORE_BF16, kind, 1 + n % 7 * more, 1 + n % 5 * more, n);
+            check_one(s, which, STORE_PACKED, kind, 1 + n % 7 * more, 1 + n % 5 * more, n);
+        }
+    if (which == LANES)
+        return;
+    for (size_t rows = 15; rows <= 33; rows += 1 + rows % 16 / 2) /* around one and two tiles */
+        for (size_t count = 15; count <= 49; count += 1 + count % 16 / 2)
+            check_one(s, which, STORE_MXFP4, KIND_NORMAL, rows, count, 160);
 }
 
 void check_bfloat(const subject *s)
 {
-    static const size_t lengths[] = {32, 64, 96, 128, 160, 224, 256, 1472, 1536, 1568, 2880, 4096};
-    for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++)
-        for (store how = 0; how < STORES; how++)
-            for (number_kind kind = 0; kind < KINDS; kind++)
-                check_one(s, how, kind, 1 + (l * 5 + how) % 13, 1 + (l + kind) % 9, lengths[l]);
-    for (size_t n = 1; n <= 200; n += 7) /* dense rows have any length */
-        for (number_kind kind = 0; kind < KINDS; kind++) {
-            check_one(s, STORE_BF16, kind, 1 + n % 7, 1 + n % 5, n);
-            check_one(s, STORE_PACKED, kind, 1 + n % 7, 1 + n % 5, n);
-        }
+    check_product(s, LANES);
+    check_product(s, TILES);
 }
 
 /* ---- speed ----------------------------------------------------------------------------------- */
 
-void bench_bfloat(const kernel_table *table)
+static void bench_product(const bfloat_table *t, const char *name)
 {
-    enum { N = 2880, ROWS = 256, MOST = 128, BLOCKS = 23 };
+    enum { N = 2880, ROWS = 256, MOST = 128, BLOCKS = 23, PANELS = 32 };
     static uint8_t codes[ROWS * N / 2];
     static uint8_t scales[ROWS * N / 32];
     static uint8_t numbers[ROWS * N * 2];
-    static _Alignas(64) uint16_t panel[BFLOAT_ROWS * BLOCKS * BFLOAT_BLOCK];
-    static _Alignas(64) uint16_t x[MOST][BLOCKS * BFLOAT_BLOCK];
-    static _Alignas(64) float sums[MOST * BFLOAT_ROWS * 16];
-    static float y[MOST * BFLOAT_ROWS];
+    static _Alignas(64) uint16_t panels[PANELS * BLOCKS * BFLOAT_BLOCK];
+    static _Alignas(64) uint16_t x[MOST * BLOCKS * BFLOAT_BLOCK];
+    static _Alignas(64) float sums[BFLOAT_SUMS(MOST)];
+    static float y[MOST * PANELS];
     static float in[N];
-    const uint16_t *rows[MOST];
-    const bfloat_table *t = &table->bfloat;
+    const float *rows[BFLOAT_MOST_GROUP];
+    size_t at_once = t->panel_rows * t->panels;
+    printf(" %s\n", name);
     fill_bytes(codes, sizeof codes);
     fill_scales(scales, sizeof scales, KIND_NORMAL);
     fill_bf16(numbers, (size_t)ROWS * N, KIND_NORMAL);
     fill_normal(in, N);
-    for (size_t b = 0; b < MOST; b++) {
-        t->round(in, N, BFLOAT_CODED, x[b]);
-        rows[b] = x[b];
-    }
-    BENCH("bfloat.round", N, "G numbers/s", t->round(in, N, BFLOAT_CODED, x[0]));
+    for (size_t b = 0; b < BFLOAT_MOST_GROUP; b++)
+        rows[b] = in;
+    for (size_t b = 0; b < MOST; b += t->group)
+        t->round(rows, t->group, N, BFLOAT_CODED, x + b * BLOCKS * BFLOAT_BLOCK);
+    BENCH("bfloat.round", t->group * N, "G numbers/s",
+          t->round(rows, t->group, N, BFLOAT_CODED, x));
     BENCH("bfloat mxfp4", sizeof codes + sizeof scales, "GB/s",
-          t->dot_mxfp4(codes, scales, ROWS, x[0], N, y));
-    BENCH("bfloat bf16", sizeof numbers, "GB/s", t->dot_bf16(numbers, ROWS, x[0], N, y));
-    BENCH("bfloat take", (size_t)BFLOAT_ROWS * N, "G numbers/s",
-          t->take_mxfp4(codes, scales, BFLOAT_ROWS, N, (bfloat_place){panel, 0}));
+          t->dot_mxfp4(codes, scales, ROWS, x, N, y));
+    BENCH("bfloat bf16", sizeof numbers, "GB/s", t->dot_bf16(numbers, ROWS, x, N, y));
+    BENCH("bfloat take", t->panel_rows * N, "G numbers/s",
+          t->take_mxfp4(codes, scales, t->panel_rows, N, (bfloat_place){panels, t->panel_rows, 0}));
     for (size_t count = 4; count <= MOST; count *= 2) {
-        char name[32];
-        snprintf(name, sizeof name, "bfloat x %zu", count);
-        BENCH(name, 2.0 * BFLOAT_ROWS * N * count, "GFLOP/s",
-              t->multiply(panel, BFLOAT_ROWS, rows, count, BLOCKS, (bfloat_ahead){NULL, 0}, sums, y,
-                          BFLOAT_ROWS));
+        char label[32];
+        snprintf(label, sizeof label, "bfloat x %zu", count);
+        BENCH(label, 2.0 * (double)at_once * N * (double)count, "GFLOP/s",
+              t->multiply(panels, at_once, x, count, BLOCKS, (bfloat_ahead){NULL, 0}, sums, y,
+                          at_once));
     }
+}
+
+void bench_bfloat(const kernel_table *table)
+{
+    bench_product(&table->bfloat.lanes, "lanes");
+    bench_product(&table->bfloat.tiles, "tiles");
 }

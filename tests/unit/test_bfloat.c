@@ -25,10 +25,9 @@ static void run_experts(const team *self, void *user)
 {
     const expert_case *c = user;
     void *scratch = aligned_alloc(64, op_bfloat_bytes(IN));
-    op_bfloat_round(self, x, c->by_source ? c->route.rows : c->route.rows * TOP, IN, BFLOAT_CODED,
-                    rounded);
-    op_bfloat_grouped_linear(self, &c->route, &experts, NUMBER_BF16, bias, rounded,
-                             c->by_source ? c->route.source : NULL, c->y, scratch);
+    op_bfloat_prepare(self, &c->route,
+                      (bfloat_rows){x, c->by_source ? c->route.source : NULL, IN}, rounded);
+    op_bfloat_grouped_linear(self, &c->route, &experts, NUMBER_BF16, bias, rounded, c->y, scratch);
     free(scratch);
 }
 

@@ -7,7 +7,7 @@
 #include "gptoss.h"
 #include "kernel/kernel.h"
 
-static const char *const levels[] = {"plain", "avx2", "avx512", "avx512-vnni", "avx512-bf16"};
+static const char *const levels[] = {"plain", "avx2", "avx512", "avx512-vnni", "avx512-bf16", "amx"};
 
 static void expect(gptoss_status wanted, const char *level, const char *words)
 {
@@ -32,8 +32,8 @@ static void check_environment(void)
     }
     setenv("GPTOSS_CPU", "avx", 1);
     expect(GPTOSS_USAGE, NULL,
-           "GPTOSS_CPU: expected plain, avx2, avx512, avx512-vnni or "
-           "avx512-bf16, found \"avx\"");
+           "GPTOSS_CPU: expected plain, avx2, avx512, avx512-vnni, avx512-bf16 or "
+           "amx, found \"avx\"");
 }
 
 /* What is chosen goes before the environment, until the kernels are used. */
@@ -42,8 +42,8 @@ static void check_choice(void)
     setenv("GPTOSS_CPU", "nonsense", 1);
     expect(GPTOSS_USAGE, "", "found \"\"");
     expect(GPTOSS_USAGE, "sse9", "found \"sse9\"");
-    if (cpu_highest() < CPU_AVX512_BF16)
-        expect(GPTOSS_UNSUPPORTED, "avx512-bf16", cpu_level_name(cpu_highest()));
+    if (cpu_highest() < CPU_AMX)
+        expect(GPTOSS_UNSUPPORTED, "amx", cpu_level_name(cpu_highest()));
     expect(GPTOSS_OK, cpu_level_name(cpu_highest()), "");
     expect(GPTOSS_OK, "plain", "");
     expect(GPTOSS_OK, NULL, "");

@@ -278,7 +278,7 @@ static const flag flag_table[] = {
      "what BLAS computes depend on --chunk. auto takes BLAS where the kernels are plain C, which "
      "are many times slower, and the precision is bf16."},
     {FLAG_CPU, ON_RUNS | ON(BENCH), "cpu", NULL, 0, GROUP_RUN, VALUE_CHOICE, AT(cpu), 0, 0,
-     "plain|avx2|avx512|avx512-vnni|avx512-bf16", NULL,
+     "plain|avx2|avx512|avx512-vnni|avx512-bf16|amx", NULL,
      "The most instructions that are used, which goes before the environment variable GPTOSS_CPU "
      "(default: all that the processor has)."},
     {FLAG_PIN, ON_RUNS | ON(BENCH), "pin", NULL, 0, GROUP_RUN, VALUE_CHOICE, AT(pin), 0, 0,

@@ -1,84 +1,10 @@
-/* Rounding, and the products of one activation row, with AVX-512 BF16. */
-#include "kernel/x86/bfloat_steps.h"
+/* Products with one activation row, in lanes, with AVX-512 BF16. */
+#include "kernel/x86/bfloat_lanes.h"
 
 INLINE float fold_one(__m512 a)
 {
     const __m512 none = _mm512_setzero_ps();
     return _mm_cvtss_f32(fold_four((const __m512[4]){a, none, none, none}));
-}
-
-/* ---- rounding -------------------------------------------------------------------------------- */
-
-/* Numbers 0 .. 15 and 16 .. 31 of a step, in its order. */
-INLINE __m512i pair_up(__m256i low, __m256i high)
-{
-    return _mm512_or_si512(_mm512_cvtepu16_epi32(low),
-                           _mm512_slli_epi32(_mm512_cvtepu16_epi32(high), 16));
-}
-
-/* Up to 16 floats. */
-INLINE __m512 floats(const float *x, size_t count)
-{
-    __mmask16 inside = (__mmask16)(count < LANES ? (1U << count) - 1U : 0xffffU);
-    return _mm512_maskz_loadu_ps(inside, x);
-}
-
-INLINE __m256i rounded(const float *x, size_t count)
-{
-    return (__m256i)_mm512_cvtneps_pbh(floats(x, count));
-}
-
-/* The same in the coded order: small ones are zeros, great ones infinite. */
-INLINE __m256i rounded_coded(const float *x, size_t count)
-{
-    const __m512 sign = _mm512_set1_ps(-0.0F);
-    const __m512 infinity = _mm512_castsi512_ps(_mm512_set1_epi32(0x7f800000));
-    __m512 all = floats(x, count);
-    __m512 size = _mm512_andnot_ps(sign, all);
-    __mmask16 small = _mm512_cmp_ps_mask(size, _mm512_set1_ps(0x1p-48F), _CMP_LT_OQ);
-    __mmask16 great = _mm512_cmp_ps_mask(size, _mm512_set1_ps(0x1p64F), _CMP_GE_OQ);
-    all = _mm512_mask_and_ps(all, small, all, sign);
-    all = _mm512_mask_or_ps(all, great, _mm512_and_ps(all, sign), infinity);
-    return (__m256i)_mm512_cvtneps_pbh(all);
-}
-
-static void round_dense(const float *x, size_t n, uint16_t *row)
-{
-    for (size_t k = 0; k < bfloat_blocks(n) * BLOCK; k += STEP)
-        _mm512_store_si512(row + k, pair_up(rounded(x + k, behind(n, k)),
-                                            rounded(x + k + LANES, behind(n, k + LANES))));
-}
-
-/* Four steps: number 4 i + k of a block goes to place i of step k. */
-static void round_coded(const float *x, size_t n, uint16_t *row)
-{
-    /* of 32 numbers, those of k = 0, then of k = 1, ... */
-    static const uint16_t by_step[STEP] = {0,  4,  8,  12, 16, 20, 24, 28, 1,  5,  9,
-                                           13, 17, 21, 25, 29, 2,  6,  10, 14, 18, 22,
-                                           26, 30, 3,  7,  11, 15, 19, 23, 27, 31};
-    const __m512i sorted = _mm512_loadu_si512(by_step);
-    for (size_t k = 0; k < n; k += 4 * STEP) {
-        for (size_t part = 0; part < 4; part++) {
-            size_t first = k + part * STEP;
-            __m512i step = _mm512_inserti64x4(
-                _mm512_castsi256_si512(rounded_coded(x + first, behind(n, first))),
-                rounded_coded(x + first + LANES, behind(n, first + LANES)), 1);
-            step = _mm512_permutexvar_epi16(sorted, step);
-            uint16_t *to = row + k + part * 8;
-            _mm_store_si128((__m128i *)(void *)to, _mm512_castsi512_si128(step));
-            _mm_store_si128((__m128i *)(void *)(to + STEP), _mm512_extracti32x4_epi32(step, 1));
-            _mm_store_si128((__m128i *)(void *)(to + 2 * STEP), _mm512_extracti32x4_epi32(step, 2));
-            _mm_store_si128((__m128i *)(void *)(to + 3 * STEP), _mm512_extracti32x4_epi32(step, 3));
-        }
-    }
-}
-
-static void round_row(const float *x, size_t n, bfloat_order order, uint16_t *row)
-{
-    if (order == BFLOAT_DENSE)
-        round_dense(x, n, row);
-    else
-        round_coded(x, n, row);
 }
 
 /* ---- BF16 rows ------------------------------------------------------------------------------- */
@@ -318,7 +244,7 @@ static void dot_mxfp4(const uint8_t *blocks, const uint8_t *scales, size_t rows,
         const uint8_t *codes = blocks + r * groups * 16;
         __m512 sums[CODED_ROWS];
         if (!scales_are_plain(scales + r * groups, count * groups)) {
-            bfloat_dot_mxfp4_plain(codes, scales + r * groups, count, x, columns, y + r);
+            bfloat_dot_mxfp4_lanes(codes, scales + r * groups, count, x, columns, y + r);
         } else if (count == CODED_ROWS) {
             mxfp4_rows(codes, scales + r * groups, CODED_ROWS, x, groups, sums);
             _mm_storeu_ps(y + r, fold_four(sums));
@@ -331,10 +257,9 @@ static void dot_mxfp4(const uint8_t *blocks, const uint8_t *scales, size_t rows,
     }
 }
 
-void bfloat_overlay_one_bf16(bfloat_table *table)
+void bfloat_overlay_one_bf16(bfloat_table *lanes)
 {
-    table->round = round_row;
-    table->dot_bf16 = dot_bf16;
-    table->dot_packed = dot_packed;
-    table->dot_mxfp4 = dot_mxfp4;
+    lanes->dot_bf16 = dot_bf16;
+    lanes->dot_packed = dot_packed;
+    lanes->dot_mxfp4 = dot_mxfp4;
 }

@@ -1,7 +1,4 @@
-/*
- * What the AVX-512 BF16 kernels of bfloat.h share. VDPBF16PS adds the products of the odd and then
- * of the even numbers of 16 lanes, each addition rounded.
- */
+/* What the kernels of bfloat.h with AVX-512 BF16 share. */
 #ifndef KERNEL_X86_BFLOAT_STEPS_H
 #define KERNEL_X86_BFLOAT_STEPS_H
 
@@ -22,23 +19,6 @@ enum {
     BLOCK = BFLOAT_BLOCK,
     ROWS = DENSE_GROUP_ROWS,
 };
-
-INLINE __m512 take(__m512 sums, __m512i w, __m512i x)
-{
-    return _mm512_dpbf16_ps(sums, (__m512bh)w, (__m512bh)x);
-}
-
-/* The products of four rows, from the sums of their lanes. */
-INLINE __m128 fold_four(const __m512 a[4])
-{
-    __m512 first = _mm512_add_ps(_mm512_unpacklo_ps(a[0], a[1]), _mm512_unpackhi_ps(a[0], a[1]));
-    __m512 second = _mm512_add_ps(_mm512_unpacklo_ps(a[2], a[3]), _mm512_unpackhi_ps(a[2], a[3]));
-    __m512d low = _mm512_unpacklo_pd(_mm512_castps_pd(first), _mm512_castps_pd(second));
-    __m512d high = _mm512_unpackhi_pd(_mm512_castps_pd(first), _mm512_castps_pd(second));
-    __m512 s = _mm512_add_ps(_mm512_castpd_ps(low), _mm512_castpd_ps(high));
-    return _mm_add_ps(_mm_add_ps(_mm512_castps512_ps128(s), _mm512_extractf32x4_ps(s, 1)),
-                      _mm_add_ps(_mm512_extractf32x4_ps(s, 2), _mm512_extractf32x4_ps(s, 3)));
-}
 
 /* ---- steps of rows as they are stored -------------------------------------------------------- */
 
@@ -74,6 +54,36 @@ INLINE void unpack_steps(const uint8_t *block, size_t row, place_table table, __
 INLINE size_t place_in_step(size_t column)
 {
     return column % LANES * 2 + column % STEP / LANES;
+}
+
+/* ---- sixteen by sixteen ---------------------------------------------------------------------- */
+
+/* Lane l of row b goes to lane b of row l. */
+INLINE void transpose(__m512i rows[16])
+{
+    __m512i pairs[16]; /* of lanes 4 q + i of four rows, in quarter q */
+    UNROLL(4)
+    for (size_t b = 0; b < 16; b += 4) {
+        __m512i low = _mm512_unpacklo_epi32(rows[b], rows[b + 1]);
+        __m512i high = _mm512_unpackhi_epi32(rows[b], rows[b + 1]);
+        __m512i next_low = _mm512_unpacklo_epi32(rows[b + 2], rows[b + 3]);
+        __m512i next_high = _mm512_unpackhi_epi32(rows[b + 2], rows[b + 3]);
+        pairs[b] = _mm512_unpacklo_epi64(low, next_low);
+        pairs[b + 1] = _mm512_unpackhi_epi64(low, next_low);
+        pairs[b + 2] = _mm512_unpacklo_epi64(high, next_high);
+        pairs[b + 3] = _mm512_unpackhi_epi64(high, next_high);
+    }
+    UNROLL(4)
+    for (size_t i = 0; i < 4; i++) {
+        __m512i even = _mm512_shuffle_i32x4(pairs[i], pairs[4 + i], 0x88);
+        __m512i odd = _mm512_shuffle_i32x4(pairs[i], pairs[4 + i], 0xdd);
+        __m512i next_even = _mm512_shuffle_i32x4(pairs[8 + i], pairs[12 + i], 0x88);
+        __m512i next_odd = _mm512_shuffle_i32x4(pairs[8 + i], pairs[12 + i], 0xdd);
+        rows[i] = _mm512_shuffle_i32x4(even, next_even, 0x88);
+        rows[8 + i] = _mm512_shuffle_i32x4(even, next_even, 0xdd);
+        rows[4 + i] = _mm512_shuffle_i32x4(odd, next_odd, 0x88);
+        rows[12 + i] = _mm512_shuffle_i32x4(odd, next_odd, 0xdd);
+    }
 }
 
 /* ---- MXFP4 ----------------------------------------------------------------------------------- */
@@ -122,6 +132,25 @@ INLINE int32_t four_scales(const uint8_t *scales, size_t groups)
     else
         memcpy(&four, scales, groups);
     return (int32_t)four;
+}
+
+/* Multiplies a block by its groups' scales. */
+INLINE void scale_block(const uint8_t *scales, size_t groups, __m512i steps[4])
+{
+    const __m512i magnitude = _mm512_set1_epi16(0x7fff);
+    const __m512i bias = _mm512_set1_epi16(127 << 7);
+    /* byte L of the four scales into the upper bytes of quarter L */
+    const __m512i upper =
+        _mm512_set_epi32(0x03800380, 0x03800380, 0x03800380, 0x03800380, 0x02800280, 0x02800280,
+                         0x02800280, 0x02800280, 0x01800180, 0x01800180, 0x01800180, 0x01800180,
+                         0x00800080, 0x00800080, 0x00800080, 0x00800080);
+    __m512i exponent = _mm512_srli_epi16(
+        _mm512_shuffle_epi8(_mm512_set1_epi32(four_scales(scales, groups)), upper), 1);
+    exponent = _mm512_sub_epi16(exponent, bias);
+    UNROLL(4)
+    for (size_t k = 0; k < 4; k++) /* zeros stay */
+        steps[k] = _mm512_mask_add_epi16(steps[k], _mm512_test_epi16_mask(steps[k], magnitude),
+                                         steps[k], exponent);
 }
 
 #endif
