@@ -19,14 +19,17 @@ static size_t place_of(bfloat_order order, size_t column)
 {
     if (order == BFLOAT_DENSE)
         return column / STEP * STEP + column % LANES * 2 + column % STEP / LANES;
-    return column / 128 * 128 + column % 4 * STEP + column % 128 / 4;
+    size_t inside = column % BLOCK;
+    size_t step = order == BFLOAT_WORDS ? inside % 4 : inside % 2 * 2 + inside % 32 / 16;
+    size_t place = order == BFLOAT_WORDS ? inside / 4 : inside / 32 * 8 + inside % 16 / 2;
+    return column - inside + step * STEP + place;
 }
 
 static uint16_t round_number(float x, bfloat_order order)
 {
-    if (order == BFLOAT_CODED && fabsf(x) < 0x1p-48F)
+    if (order == BFLOAT_WORDS && fabsf(x) < 0x1p-48F)
         x = copysignf(0.0F, x);
-    if (order == BFLOAT_CODED && fabsf(x) >= 0x1p64F)
+    if (order == BFLOAT_WORDS && fabsf(x) >= 0x1p64F)
         x = copysignf(INFINITY, x);
     return bf16_from_float(flush(x));
 }
@@ -113,14 +116,34 @@ static uint16_t coded_number(const uint8_t *blocks, uint8_t scale, size_t column
     return bf16_from_float(scale == 255 ? NAN : ldexpf(value, scale - 127));
 }
 
+void bfloat_unpack_block(const uint8_t *codes, const uint8_t *scales, size_t groups,
+                         bfloat_order order, uint16_t steps[BFLOAT_BLOCK_STEPS][STEP])
+{
+    memset(steps, 0, BFLOAT_BLOCK_STEPS * sizeof *steps);
+    for (size_t k = 0; k < groups * 32; k++) {
+        size_t place = place_of(order, k);
+        steps[place / STEP][place % STEP] = coded_number(codes, scales[k / 32], k);
+    }
+}
+
+/* How many numbers of a block a row of n numbers has from `first` on. */
+static size_t in_block(size_t n, size_t first)
+{
+    return n - first < BLOCK ? n - first : BLOCK;
+}
+
 void bfloat_take_mxfp4_plain(const uint8_t *blocks, const uint8_t *scales, size_t rows,
                              size_t columns, bfloat_place to)
 {
     for (size_t r = 0; r < rows; r++) {
-        clear_row(to, r, columns);
-        for (size_t k = 0; k < columns; k++)
-            *panel_at(to, r, place_of(BFLOAT_CODED, k)) =
-                coded_number(blocks + r * columns / 2, scales[(r * columns + k) / 32], k);
+        for (size_t first = 0; first < columns; first += BLOCK) {
+            uint16_t steps[BFLOAT_BLOCK_STEPS][STEP];
+            size_t at = r * columns + first;
+            bfloat_unpack_block(blocks + at / 2, scales + at / 32, in_block(columns, first) / 32,
+                                BFLOAT_WORDS, steps);
+            for (size_t k = 0; k < BFLOAT_BLOCK_STEPS; k++)
+                memcpy(panel_at(to, r, first + k * STEP), steps[k], sizeof steps[k]);
+        }
     }
 }
 
@@ -179,12 +202,6 @@ static float fold(const product_sums *sums)
     for (size_t q = 0; q < 4; q++)
         s[q] = (a[4 * q] + a[4 * q + 2]) + (a[4 * q + 1] + a[4 * q + 3]);
     return (s[0] + s[1]) + (s[2] + s[3]);
-}
-
-/* How many numbers of a block a row of n numbers has from `first` on. */
-static size_t in_block(size_t n, size_t first)
-{
-    return n - first < BLOCK ? n - first : BLOCK;
 }
 
 static void dot_bf16(bool tiles, const uint8_t *w, size_t rows, const uint16_t *x, size_t n,
@@ -246,11 +263,11 @@ static void dot_mxfp4(bool tiles, const uint8_t *blocks, const uint8_t *scales, 
     for (size_t r = 0; r < rows; r++) {
         product_sums sums = {.tiles = tiles};
         for (size_t first = 0; first < columns; first += BLOCK) {
-            uint16_t block[BLOCK] = {0};
-            for (size_t k = first; k < first + in_block(columns, first); k++)
-                block[place_of(BFLOAT_CODED, k) - first] =
-                    coded_number(blocks + r * columns / 2, scales[(r * columns + k) / 32], k);
-            take_block(block, STEP, x + first, 1, 0, &sums);
+            uint16_t steps[BFLOAT_BLOCK_STEPS][STEP];
+            size_t at = r * columns + first;
+            bfloat_unpack_block(blocks + at / 2, scales + at / 32, in_block(columns, first) / 32,
+                                tiles ? BFLOAT_BYTES : BFLOAT_WORDS, steps);
+            take_block(steps[0], STEP, x + first, 1, 0, &sums);
         }
         y[r] = fold(&sums);
     }
@@ -314,7 +331,7 @@ static void dot_packed_tiles(const uint8_t *data, const dense_group *groups, siz
     dot_packed(true, data, groups, count, x, n, y);
 }
 
-void bfloat_dot_mxfp4_tiles(const uint8_t *blocks, const uint8_t *scales, size_t rows,
+static void dot_mxfp4_tiles(const uint8_t *blocks, const uint8_t *scales, size_t rows,
                             const uint16_t *x, size_t columns, float *y)
 {
     dot_mxfp4(true, blocks, scales, rows, x, columns, y);
@@ -340,11 +357,37 @@ static void multiply_tiles(const uint16_t *panels, size_t rows, const uint16_t *
     }
 }
 
+static void multiply_mxfp4_tiles(const uint8_t *blocks, const uint8_t *scales, size_t rows,
+                                 size_t columns, const uint16_t *x, size_t count,
+                                 bfloat_ahead ahead, float *sums, float *y, size_t y_stride)
+{
+    size_t row_numbers = bfloat_blocks(columns) * BLOCK;
+    (void)ahead;
+    (void)sums;
+    for (size_t r = 0; r < rows; r++) {
+        for (size_t b = 0; b < count; b++) {
+            product_sums all = {.tiles = true};
+            size_t first = b / TILES_GROUP * TILES_GROUP;
+            size_t in_group = count - first < TILES_GROUP ? count - first : TILES_GROUP;
+            const uint16_t *group = x + first * row_numbers;
+            for (size_t column = 0; column < columns; column += BLOCK) {
+                uint16_t steps[BFLOAT_BLOCK_STEPS][STEP];
+                size_t at = r * columns + column;
+                bfloat_unpack_block(blocks + at / 2, scales + at / 32,
+                                    in_block(columns, column) / 32, BFLOAT_BYTES, steps);
+                take_block(steps[0], STEP, group + column * in_group, in_group, b - first, &all);
+            }
+            y[b * y_stride + r] = fold(&all);
+        }
+    }
+}
+
 void bfloat_overlay_plain(bfloat_tables *tables)
 {
     tables->lanes = (bfloat_table){.panel_rows = LANES_PANEL_ROWS,
                                    .panels = 1,
                                    .group = 1,
+                                   .coded = BFLOAT_WORDS,
                                    .round = round_rows,
                                    .dot_bf16 = dot_bf16_lanes,
                                    .dot_packed = dot_packed_lanes,
@@ -356,12 +399,13 @@ void bfloat_overlay_plain(bfloat_tables *tables)
     tables->tiles = (bfloat_table){.panel_rows = TILES_PANEL_ROWS,
                                    .panels = 2,
                                    .group = TILES_GROUP,
+                                   .coded = BFLOAT_BYTES,
                                    .round = round_rows,
                                    .dot_bf16 = dot_bf16_tiles,
                                    .dot_packed = dot_packed_tiles,
-                                   .dot_mxfp4 = bfloat_dot_mxfp4_tiles,
+                                   .dot_mxfp4 = dot_mxfp4_tiles,
                                    .take_bf16 = take_bf16,
                                    .take_packed = take_packed,
-                                   .take_mxfp4 = bfloat_take_mxfp4_plain,
-                                   .multiply = multiply_tiles};
+                                   .multiply = multiply_tiles,
+                                   .multiply_mxfp4 = multiply_mxfp4_tiles};
 }

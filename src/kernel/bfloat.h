@@ -8,8 +8,11 @@
  *
  *     order    step        even                   odd
  *     dense    s           32 s + l               32 s + 16 + l
- *     coded    4 b + k     128 b + 8 l + k        128 b + 8 l + 4 + k       (k < 4)
+ *     words    4 b + k     128 b + 8 l + k        128 b + 8 l + 4 + k
+ *     bytes    4 b + k     128 b + c              128 b + c + 2
+ *                          c = 32 [l / 4] + 16 (k mod 2) + 4 (l mod 4) + [k / 2]
  *
+ * for k < 4. MXFP4 is taken in words where lanes are multiplied, in bytes where tiles are.
  * What a row lacks to whole blocks is +0. There are two canonical products of a weight row and an
  * activation row, each what some processors have instructions for:
  *
@@ -28,7 +31,7 @@
  * where w, x and every result below 2^-126, but a_l, s_q and the lanes' y, count as zeros of their
  * sign.
  *
- * In the coded order x is rounded to zero below 2^-48 and to infinity from 2^64 on. Then, for
+ * In the order of words x is rounded to zero below 2^-48 and to infinity from 2^64 on. Then, for
  * scales from 2^-63 to 2^63, no t is so small or so great that it matters whether the scale of a
  * group, whose lanes are four of a block, multiplies its weights or t: a_l = fma(t_l, scale, a_l).
  *
@@ -49,7 +52,8 @@
 
 typedef enum bfloat_order {
     BFLOAT_DENSE,
-    BFLOAT_CODED, /* of MXFP4 */
+    BFLOAT_WORDS, /* MXFP4 */
+    BFLOAT_BYTES, /* MXFP4 */
 } bfloat_order;
 
 static inline size_t bfloat_blocks(size_t columns)
@@ -80,9 +84,11 @@ typedef struct bfloat_place {
  *
  *     group    [steps][16 lanes][count][even, odd]
  *
- * so that a group of one is a row. Rows in groups take no more room than rows.
+ * so that a group of one is a row. Rows in groups take no more room than rows, but behind the last
+ * of them there is memory that may be read.
  */
 #define BFLOAT_MOST_GROUP 16
+#define BFLOAT_BEHIND     64 /* bytes */
 
 /* Rounds n floats of each of `count` rows, at most the table's group, into a group of
  * bfloat_blocks(n) blocks, 64-aligned. */
@@ -114,7 +120,7 @@ typedef struct bfloat_ahead {
 } bfloat_ahead;
 
 /* Floats of scratch for the sums of `count` activation rows. */
-#define BFLOAT_SUMS(count) ((count) * (size_t)96)
+#define BFLOAT_SUMS(count) (((count) + 31) / 32 * (size_t)3072)
 
 /*
  * y[b * y_stride + r] = canonical product of row r, r < rows, of panels one behind another, at most
@@ -125,19 +131,30 @@ typedef void (*bfloat_multiply_fn)(const uint16_t *panels, size_t rows, const ui
                                    size_t count, size_t blocks, bfloat_ahead ahead, float *sums,
                                    float *y, size_t y_stride);
 
+/*
+ * The same for MXFP4 rows as they are stored, at most as many as the panels have that are
+ * multiplied at once: their unpacking is part of it. Lanes have no such kernel: panels do as well.
+ */
+typedef void (*bfloat_multiply_mxfp4_fn)(const uint8_t *blocks, const uint8_t *scales, size_t rows,
+                                         size_t columns, const uint16_t *x, size_t count,
+                                         bfloat_ahead ahead, float *sums, float *y,
+                                         size_t y_stride);
+
 /* The kernels of one of the canonical products. */
 typedef struct bfloat_table {
-    size_t panel_rows; /* weight rows of a panel, */
-    size_t panels;     /* and panels that are multiplied at once */
-    size_t group;      /* activation rows of a group, at most */
+    size_t panel_rows;  /* weight rows of a panel, */
+    size_t panels;      /* and panels that are multiplied at once */
+    size_t group;       /* activation rows of a group, at most */
+    bfloat_order coded; /* in which MXFP4 is taken */
     bfloat_round_fn round;
     bfloat_dot_bf16_fn dot_bf16;
     bfloat_dot_packed_fn dot_packed;
     bfloat_dot_mxfp4_fn dot_mxfp4;
     bfloat_take_bf16_fn take_bf16;
     bfloat_take_packed_fn take_packed;
-    bfloat_take_mxfp4_fn take_mxfp4;
+    bfloat_take_mxfp4_fn take_mxfp4; /* of lanes */
     bfloat_multiply_fn multiply;
+    bfloat_multiply_mxfp4_fn multiply_mxfp4; /* of tiles */
     bool pays; /* this processor multiplies bfloat16 numbers so faster than floats or digits */
 } bfloat_table;
 
@@ -153,12 +170,13 @@ void bfloat_overlay_one_bf16(bfloat_table *lanes);     /* products with one acti
 void bfloat_overlay_many_bf16(bfloat_table *lanes);    /* and with many */
 void bfloat_overlay_amx(bfloat_table *tiles);
 
-/* MXFP4 in plain C, for scales that vectors do not serve. */
+/* In plain C, for scales that vectors do not serve: a block of a row of MXFP4, of which `groups`
+ * groups are there; all of lanes' products. */
+void bfloat_unpack_block(const uint8_t *codes, const uint8_t *scales, size_t groups,
+                         bfloat_order order, uint16_t steps[BFLOAT_BLOCK_STEPS][BFLOAT_STEP]);
 void bfloat_take_mxfp4_plain(const uint8_t *blocks, const uint8_t *scales, size_t rows,
                              size_t columns, bfloat_place to);
 void bfloat_dot_mxfp4_lanes(const uint8_t *blocks, const uint8_t *scales, size_t rows,
-                            const uint16_t *x, size_t columns, float *y);
-void bfloat_dot_mxfp4_tiles(const uint8_t *blocks, const uint8_t *scales, size_t rows,
                             const uint16_t *x, size_t columns, float *y);
 
 #endif

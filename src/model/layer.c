@@ -29,7 +29,7 @@ static void linear(const pass *p, const linear_map *maps, size_t count, const fl
         bfloat = bfloat && op_bfloat_takes(maps[i].weights);
     if (bfloat) {
         uint16_t *rounded = (uint16_t *)(void *)p->space->prepared;
-        op_bfloat_round(p->self, x, p->rows, maps[0].weights->columns, BFLOAT_DENSE, rounded);
+        op_bfloat_round(p->self, x, p->rows, maps[0].weights->columns, rounded);
         pass_lap(p, GPTOSS_OPERATION_QUANTISE);
         op_bfloat_linear_maps(p->self, maps, count, rounded, p->rows, y_stride, p->scratch);
         return;

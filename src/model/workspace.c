@@ -47,9 +47,9 @@ static uint64_t prepared_bytes(const gptoss_config *config, uint64_t rows)
         assignments * fixed_row_bytes(config->hidden, FIXED_MAX_DIGITS),
         rows * fixed_row_bytes(q_dim, 1),
         assignments * fixed_row_bytes(config->intermediate, FIXED_MAX_DIGITS),
-        rows * op_bfloat_row_bytes(q_dim),
-        assignments * op_bfloat_row_bytes(config->hidden),
-        assignments * op_bfloat_row_bytes(config->intermediate),
+        op_bfloat_rows_bytes(rows, q_dim),
+        op_bfloat_rows_bytes(assignments, config->hidden),
+        op_bfloat_rows_bytes(assignments, config->intermediate),
     };
     uint64_t most = 0;
     for (size_t i = 0; i < sizeof needs / sizeof *needs; i++)

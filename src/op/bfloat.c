@@ -22,13 +22,7 @@ bool op_bfloat_pays(void)
 bool op_bfloat_takes(const matrix *weights)
 {
     return !weights->transposed &&
-           (weights->format == NUMBER_BF16 || weights->format == NUMBER_BF16_PACKED ||
-            weights->format == NUMBER_MXFP4);
-}
-
-bfloat_order op_bfloat_order(const matrix *weights)
-{
-    return weights->format == NUMBER_MXFP4 ? BFLOAT_CODED : BFLOAT_DENSE;
+           (weights->format == NUMBER_BF16 || weights->format == NUMBER_BF16_PACKED);
 }
 
 /* Numbers of a rounded row. */
@@ -39,18 +33,17 @@ static size_t row_numbers(size_t columns)
 
 /* Rounds blocks [begin, end) of a group of rows, which lie n numbers apart. */
 static void round_group(const float *const *x, size_t count, size_t n, size_t begin, size_t end,
-                        bfloat_order order, uint16_t *group)
+                        uint16_t *group)
 {
     const float *rows[BFLOAT_MOST_GROUP];
     size_t first = begin * BFLOAT_BLOCK;
     size_t last = end * BFLOAT_BLOCK < n ? end * BFLOAT_BLOCK : n;
     for (size_t b = 0; b < count; b++)
         rows[b] = x[b] + first;
-    kernels()->round(rows, count, last - first, order, group + first * count);
+    kernels()->round(rows, count, last - first, BFLOAT_DENSE, group + first * count);
 }
 
-void op_bfloat_round(const team *self, const float *x, size_t rows, size_t n, bfloat_order order,
-                     uint16_t *out)
+void op_bfloat_round(const team *self, const float *x, size_t rows, size_t n, uint16_t *out)
 {
     size_t most = kernels()->group;
     size_t groups = (rows + most - 1) / most;
@@ -66,7 +59,7 @@ void op_bfloat_round(const team *self, const float *x, size_t rows, size_t n, bf
         const float *in[BFLOAT_MOST_GROUP];
         for (size_t b = 0; b < count; b++)
             in[b] = x + (first + b) * n;
-        round_group(in, count, n, block, stop, order, out + first * row_numbers(n));
+        round_group(in, count, n, block, stop, out + first * row_numbers(n));
         begin += stop - block;
     }
     team_wait(self);
@@ -174,37 +167,67 @@ static bfloat_ahead unit_ahead(const matrix *weights, size_t index)
     return (bfloat_ahead){weights->data + begin, number_bytes(weights->format, numbers)};
 }
 
-/*
- * The products of a unit with `count` activation rows, in groups, in parts that stay near while all
- * of the unit meets them. y begins at the unit's first row. The first part asks for what lies
- * ahead.
- */
-static void multiply_unit(const matrix *weights, unit of, const uint16_t *x, size_t count,
-                          bfloat_ahead ahead, float *y, size_t y_stride, void *scratch)
+/* A batch of activation rows, in groups. */
+typedef struct rounded_rows {
+    const uint16_t *rows;
+    size_t count;
+} rounded_rows;
+
+/* Part `index` of `parts` parts of about the same size, in whole groups. */
+static rounded_rows part_of(rounded_rows all, size_t index, size_t parts, size_t numbers,
+                            size_t *begin)
+{
+    size_t most = kernels()->group;
+    size_t groups = (all.count + most - 1) / most;
+    size_t end = groups * (index + 1) / parts * most;
+    *begin = groups * index / parts * most;
+    return (rounded_rows){all.rows + *begin * numbers,
+                          (end < all.count ? end : all.count) - *begin};
+}
+
+/* The products of a unit's panels with some activation rows. y begins at the unit's first row. */
+static void multiply_panels(const uint16_t *panels, size_t unit_rows, size_t columns,
+                            rounded_rows x, bfloat_ahead ahead, float *sums, float *y,
+                            size_t y_stride)
 {
     const bfloat_table *table = kernels();
-    size_t numbers = row_numbers(weights->columns);
     size_t at_once = table->panel_rows * table->panels;
-    size_t times = (of.rows + at_once - 1) / at_once;
-    size_t groups = (count + table->group - 1) / table->group;
-    size_t parts = (count + BATCH - 1) / BATCH;
+    for (size_t first = 0; first < unit_rows; first += at_once) {
+        size_t rows = unit_rows - first < at_once ? unit_rows - first : at_once;
+        bfloat_ahead own = {ahead.at, ahead.bytes * rows / (unit_rows - first)};
+        table->multiply(panels + first * row_numbers(columns), rows, x.rows, x.count,
+                        bfloat_blocks(columns), own, sums, y + first, y_stride);
+        if (own.bytes > 0)
+            ahead = (bfloat_ahead){ahead.at + own.bytes, ahead.bytes - own.bytes};
+    }
+}
+
+/*
+ * The products of a unit with a batch of activation rows, in parts that stay near while all of the
+ * unit meets them. y begins at the unit's first row. The first part asks for what lies ahead.
+ */
+static void multiply_unit(const matrix *weights, unit of, rounded_rows x, bfloat_ahead ahead,
+                          float *y, size_t y_stride, void *scratch)
+{
+    const bfloat_table *table = kernels();
+    size_t n = weights->columns;
+    size_t parts = (x.count + BATCH - 1) / BATCH;
     uint16_t *panels = scratch;
-    float *sums = (float *)(void *)(panels + UNIT * numbers);
-    take_unit(weights, of, panels);
-    for (size_t part = 0; part < parts; part++) {
-        size_t begin = groups * part / parts * table->group;
-        size_t stop = groups * (part + 1) / parts * table->group;
-        size_t rows = (stop < count ? stop : count) - begin;
-        for (size_t i = 0; i < times; i++) {
-            size_t first = i * at_once;
-            size_t some = of.rows - first < at_once ? of.rows - first : at_once;
-            bfloat_ahead own = {NULL, 0};
-            if (part == 0 && ahead.bytes > 0)
-                own = (bfloat_ahead){ahead.at + ahead.bytes * i / times, ahead.bytes / times};
-            table->multiply(panels + first * numbers, some, x + begin * numbers, rows,
-                            bfloat_blocks(weights->columns), own, sums,
-                            y + begin * y_stride + first, y_stride);
-        }
+    float *sums = (float *)(void *)(panels + UNIT * row_numbers(n));
+    bool direct = weights->format == NUMBER_MXFP4 && table->multiply_mxfp4 != NULL;
+    if (!direct)
+        take_unit(weights, of, panels);
+    for (size_t i = 0; i < parts; i++) {
+        size_t begin;
+        rounded_rows part = part_of(x, i, parts, row_numbers(n), &begin);
+        float *to = y + begin * y_stride;
+        if (direct)
+            table->multiply_mxfp4(weights->data + of.first * n / 2,
+                                  weights->scales + of.first * n / 32, of.rows, n, part.rows,
+                                  part.count, ahead, sums, to, y_stride);
+        else
+            multiply_panels(panels, of.rows, n, part, ahead, sums, to, y_stride);
+        ahead = (bfloat_ahead){NULL, 0};
     }
 }
 
@@ -245,7 +268,7 @@ void op_bfloat_linear_maps(const team *self, const linear_map *maps, size_t coun
         if (map == maps + count)
             break;
         unit own = unit_at(map->weights, taken - before);
-        multiply_unit(map->weights, own, x, batch,
+        multiply_unit(map->weights, own, (rounded_rows){x, batch},
                       unit_ahead(map->weights, taken - before + self->size), map->y + own.first,
                       y_stride, scratch);
         add_bias(map, own, batch, y_stride);
@@ -271,7 +294,7 @@ static void prepare_group(const routing *route, size_t expert, size_t g, bfloat_
     const float *in[BFLOAT_MOST_GROUP];
     for (size_t b = 0; b < count; b++)
         in[b] = x.rows + (x.index == NULL ? place + b : x.index[place + b]) * x.n;
-    kernels()->round(in, count, x.n, BFLOAT_CODED, out + place * row_numbers(x.n));
+    kernels()->round(in, count, x.n, kernels()->coded, out + place * row_numbers(x.n));
 }
 
 void op_bfloat_prepare(const team *self, const routing *route, bfloat_rows x, uint16_t *out)
@@ -323,8 +346,8 @@ void op_bfloat_grouped_linear(const team *self, const routing *route, const matr
         for (; taken - before < units_of(&one); taken = team_take(self)) {
             own = unit_at(&one, taken - before);
             float *to = y + place * rows + own.first;
-            multiply_unit(&one, own, in, batch, unit_ahead(&one, taken - before + self->size), to,
-                          rows, scratch);
+            multiply_unit(&one, own, (rounded_rows){in, batch},
+                          unit_ahead(&one, taken - before + self->size), to, rows, scratch);
             if (bias != NULL)
                 numbers_add(bias_format, bias, expert * rows + own.first, own.rows, batch, to,
                             rows);

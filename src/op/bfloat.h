@@ -10,10 +10,16 @@
 #define OP_BFLOAT_UNIT  32
 #define OP_BFLOAT_BATCH 96
 
-/* Bytes of a rounded row, and of a thread's scratch, both 64-aligned. */
+/* Bytes of a rounded row; of `rows` of them, with what may be read behind; and of a thread's
+ * scratch. All 64-aligned. */
 static inline size_t op_bfloat_row_bytes(size_t columns)
 {
     return bfloat_blocks(columns) * BFLOAT_BLOCK * sizeof(uint16_t);
+}
+
+static inline size_t op_bfloat_rows_bytes(size_t rows, size_t columns)
+{
+    return rows * op_bfloat_row_bytes(columns) + BFLOAT_BEHIND;
 }
 
 static inline size_t op_bfloat_bytes(size_t columns)
@@ -25,14 +31,12 @@ static inline size_t op_bfloat_bytes(size_t columns)
 /* Whether this machine computes these products faster than others. */
 bool op_bfloat_pays(void);
 
-/* Whether a matrix is stored as these operations take it, and in which order they want x. */
+/* Whether op_bfloat_linear_maps takes a matrix as it is stored. */
 bool op_bfloat_takes(const matrix *weights);
-bfloat_order op_bfloat_order(const matrix *weights);
 
-/* Rounds `rows` rows of n numbers, in groups. x [rows, n]; out [rows, op_bfloat_row_bytes(n)],
- * 64-aligned. */
-void op_bfloat_round(const team *self, const float *x, size_t rows, size_t n, bfloat_order order,
-                     uint16_t *out);
+/* Rounds `rows` rows of n numbers as op_bfloat_linear_maps reads them, in groups. x [rows, n];
+ * out: op_bfloat_rows_bytes(rows, n). */
+void op_bfloat_round(const team *self, const float *x, size_t rows, size_t n, uint16_t *out);
 
 /*
  * y[b, :] = W x[b, :] + bias for each of `count` maps, all with the same x: `batch` rounded rows;
@@ -49,7 +53,7 @@ typedef struct bfloat_rows {
 } bfloat_rows;
 
 /* Rounds the experts' inputs as op_bfloat_grouped_linear reads them: groups of an expert's rows.
- * out [places, op_bfloat_row_bytes(n)], 64-aligned. */
+ * out: op_bfloat_rows_bytes(places, n). */
 void op_bfloat_prepare(const team *self, const routing *route, bfloat_rows x, uint16_t *out);
 
 /*

@@ -177,7 +177,7 @@ void bench_memory(const kernel_table *table)
             s->weights = memory;
             s->groups = groups;
             fill_normal(s->x, N);
-            table->bfloat.lanes.round(&(const float *){s->x}, 1, N, BFLOAT_CODED, s->rounded);
+            table->bfloat.lanes.round(&(const float *){s->x}, 1, N, BFLOAT_WORDS, s->rounded);
             for (unsigned digits = 1; digits <= FIXED_MAX_DIGITS; digits++) {
                 free(s->prepared[digits - 1]);
                 s->prepared[digits - 1] = aligned_alloc(64, fixed_row_bytes(N, digits));

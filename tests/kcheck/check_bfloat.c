@@ -24,7 +24,7 @@ typedef enum arithmetic { LANES, TILES, ARITHMETICS } arithmetic;
 
 static const char *const dot_names[ARITHMETICS] = {"bfloat.lanes.dot", "bfloat.tiles.dot"};
 static const char *const multiply_names[ARITHMETICS] = {"bfloat.lanes.multiply",
-                                                     "bfloat.tiles.multiply"};
+                                                        "bfloat.tiles.multiply"};
 
 static const bfloat_table *table_of(const kernel_table *kernels, arithmetic which)
 {
@@ -123,9 +123,9 @@ static void free_weights(weights *w)
     free(w->values);
 }
 
-static bfloat_order order_of(const weights *w)
+static bfloat_order order_of(const bfloat_table *table, const weights *w)
 {
-    return w->how == STORE_MXFP4 ? BFLOAT_CODED : BFLOAT_DENSE;
+    return w->how == STORE_MXFP4 ? table->coded : BFLOAT_DENSE;
 }
 
 /* y[r] = product of every row and x. */
@@ -183,7 +183,7 @@ static uint16_t *round_rows(const subject *s, const bfloat_table *table, const f
     const bfloat_table *plain = &s->plain->bfloat.tiles; /* both round alike */
     size_t words = bfloat_blocks(n) * BFLOAT_BLOCK;
     size_t bytes = words * sizeof(uint16_t);
-    uint16_t *groups = aligned_alloc(64, count * bytes);
+    uint16_t *groups = aligned_alloc(64, count * bytes + BFLOAT_BEHIND);
     uint16_t *expected = aligned_alloc(64, most * bytes);
     memset(groups, 0xa5, count * bytes);
     for (size_t first = 0; first < count; first += most) {
@@ -243,8 +243,8 @@ static void check_one(const subject *s, arithmetic which, store how, number_kind
     fill_normal(x, count * n);
     for (size_t i = 0; kind == KIND_SPECIAL && i < count * n; i += 7)
         x[i] = ldexpf(i % 2 == 0 ? 1.0F : -1.5F, (int)(draw() % 270) - 140);
-    uint16_t *single = round_rows(s, table, x, count, n, 1, order_of(&w));
-    uint16_t *grouped = round_rows(s, table, x, count, n, table->group, order_of(&w));
+    uint16_t *single = round_rows(s, table, x, count, n, 1, order_of(table, &w));
+    uint16_t *grouped = round_rows(s, table, x, count, n, table->group, order_of(table, &w));
     for (size_t b = 0; b < count; b++) {
         float one[64];
         dot(plain, &w, single + b * numbers, expected + b * (rows + 3));
@@ -257,6 +257,12 @@ static void check_one(const subject *s, arithmetic which, store how, number_kind
     for (size_t first = 0; first < rows; first += at_once) {
         size_t some = rows - first < at_once ? rows - first : at_once;
         bfloat_ahead ahead = {w.memory.map, 1000};
+        if (how == STORE_MXFP4 && table->multiply_mxfp4 != NULL) {
+            table->multiply_mxfp4((uint8_t *)w.memory.end_aligned + first * n / 2,
+                                  (uint8_t *)w.scales.end_aligned + first * n / 32, some, n,
+                                  grouped, count, ahead, sums.end_aligned, y + first, stride);
+            continue;
+        }
         memset(panels.end_aligned, 0, at_once * numbers * sizeof(uint16_t));
         take(table, &w, first, some, panels.end_aligned);
         table->multiply(panels.end_aligned, some, grouped, count, bfloat_blocks(n), ahead,
@@ -312,7 +318,7 @@ static void bench_product(const bfloat_table *t, const char *name)
     static uint8_t scales[ROWS * N / 32];
     static uint8_t numbers[ROWS * N * 2];
     static _Alignas(64) uint16_t panels[PANELS * BLOCKS * BFLOAT_BLOCK];
-    static _Alignas(64) uint16_t x[MOST * BLOCKS * BFLOAT_BLOCK];
+    static _Alignas(64) uint16_t x[MOST * BLOCKS * BFLOAT_BLOCK + BFLOAT_BEHIND];
     static _Alignas(64) float sums[BFLOAT_SUMS(MOST)];
     static float y[MOST * PANELS];
     static float in[N];
@@ -326,20 +332,28 @@ static void bench_product(const bfloat_table *t, const char *name)
     for (size_t b = 0; b < BFLOAT_MOST_GROUP; b++)
         rows[b] = in;
     for (size_t b = 0; b < MOST; b += t->group)
-        t->round(rows, t->group, N, BFLOAT_CODED, x + b * BLOCKS * BFLOAT_BLOCK);
-    BENCH("bfloat.round", t->group * N, "G numbers/s",
-          t->round(rows, t->group, N, BFLOAT_CODED, x));
+        t->round(rows, t->group, N, t->coded, x + b * BLOCKS * BFLOAT_BLOCK);
+    BENCH("bfloat.round", t->group * N, "G numbers/s", t->round(rows, t->group, N, t->coded, x));
     BENCH("bfloat mxfp4", sizeof codes + sizeof scales, "GB/s",
           t->dot_mxfp4(codes, scales, ROWS, x, N, y));
     BENCH("bfloat bf16", sizeof numbers, "GB/s", t->dot_bf16(numbers, ROWS, x, N, y));
     BENCH("bfloat take", t->panel_rows * N, "G numbers/s",
-          t->take_mxfp4(codes, scales, t->panel_rows, N, (bfloat_place){panels, t->panel_rows, 0}));
+          t->take_bf16(numbers, t->panel_rows, N, (bfloat_place){panels, t->panel_rows, 0}));
+    if (t->take_mxfp4 != NULL)
+        BENCH("bfloat take 4", t->panel_rows * N, "G numbers/s",
+              t->take_mxfp4(codes, scales, t->panel_rows, N,
+                            (bfloat_place){panels, t->panel_rows, 0}));
     for (size_t count = 4; count <= MOST; count *= 2) {
         char label[32];
         snprintf(label, sizeof label, "bfloat x %zu", count);
         BENCH(label, 2.0 * (double)at_once * N * (double)count, "GFLOP/s",
               t->multiply(panels, at_once, x, count, BLOCKS, (bfloat_ahead){NULL, 0}, sums, y,
                           at_once));
+        snprintf(label, sizeof label, "mxfp4 x %zu", count);
+        if (t->multiply_mxfp4 != NULL)
+            BENCH(label, 2.0 * (double)at_once * N * (double)count, "GFLOP/s",
+                  t->multiply_mxfp4(codes, scales, at_once, N, x, count, (bfloat_ahead){NULL, 0},
+                                    sums, y, at_once));
     }
 }
 

@@ -25,8 +25,8 @@ static void run_experts(const team *self, void *user)
 {
     const expert_case *c = user;
     void *scratch = aligned_alloc(64, op_bfloat_bytes(IN));
-    op_bfloat_prepare(self, &c->route,
-                      (bfloat_rows){x, c->by_source ? c->route.source : NULL, IN}, rounded);
+    op_bfloat_prepare(self, &c->route, (bfloat_rows){x, c->by_source ? c->route.source : NULL, IN},
+                      rounded);
     op_bfloat_grouped_linear(self, &c->route, &experts, NUMBER_BF16, bias, rounded, c->y, scratch);
     free(scratch);
 }
@@ -76,7 +76,7 @@ static void run_dense(const team *self, void *user)
 {
     const dense_case *c = user;
     void *scratch = aligned_alloc(64, op_bfloat_bytes(DENSE_IN));
-    op_bfloat_round(self, dense_x, c->batch, DENSE_IN, BFLOAT_DENSE, rounded);
+    op_bfloat_round(self, dense_x, c->batch, DENSE_IN, rounded);
     op_bfloat_linear_maps(self, c->maps, 2, rounded, c->batch, STRIDE, scratch);
     free(scratch);
 }
@@ -134,8 +134,8 @@ static void check_dense(void)
 
 int main(void)
 {
-    rounded =
-        aligned_alloc(64, ROWS * TOP * (op_bfloat_row_bytes(IN) + op_bfloat_row_bytes(DENSE_IN)));
+    rounded = aligned_alloc(64, op_bfloat_rows_bytes(ROWS * TOP, IN) +
+                                    op_bfloat_rows_bytes(DENSE_ROWS, DENSE_IN));
     make_inputs();
     for (size_t i = 0; i < sizeof dense_x / sizeof *dense_x; i++)
         dense_x[i] = (float)(2.0 * random_unit(2, 0, i) - 1.0);

@@ -91,18 +91,12 @@ static void multiply_cut(const panel_cut *cut, size_t rows, const uint16_t *x, s
                          size_t lines, bfloat_ahead *ahead, float *sums, float *y, size_t y_stride)
 {
     size_t x_stride = cut->blocks * BLOCK;
-    /* NULL with no bytes, to which even 0 is not added */
-    const uint8_t *end = ahead->bytes == 0 ? ahead->at : ahead->at + ahead->bytes;
     size_t b = 0;
     for (; b + TILE <= count; b += TILE) {
-        const uint8_t *stop = (size_t)(end - ahead->at) < lines * 64 ? end : ahead->at + lines * 64;
-        for (; ahead->at < stop; ahead->at += 64)
-            _mm_prefetch((const char *)ahead->at, _MM_HINT_T1);
-        ahead->at = stop;
+        fetch(ahead, lines);
         multiply_tile(cut, x + b * x_stride, TILE, rows, sums + b * PANEL_ROWS * LANES,
                       y + b * y_stride, y_stride);
     }
-    ahead->bytes = (size_t)(end - ahead->at);
     if (b < count)
         multiply_tile(cut, x + b * x_stride, 1, rows, sums + b * PANEL_ROWS * LANES,
                       y + b * y_stride, y_stride);

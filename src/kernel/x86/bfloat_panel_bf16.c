@@ -22,8 +22,8 @@ INLINE __m256i rounded(const float *x, size_t count)
     return (__m256i)_mm512_cvtneps_pbh(floats(x, count));
 }
 
-/* The same in the coded order: small ones are zeros, great ones infinite. */
-INLINE __m256i rounded_coded(const float *x, size_t count)
+/* The same in the order of words: small ones are zeros, great ones infinite. */
+INLINE __m256i rounded_within(const float *x, size_t count)
 {
     const __m512 sign = _mm512_set1_ps(-0.0F);
     const __m512 infinity = _mm512_castsi512_ps(_mm512_set1_epi32(0x7f800000));
@@ -43,20 +43,27 @@ static void round_dense(const float *x, size_t n, uint16_t *row)
                                             rounded(x + k + LANES, behind(n, k + LANES))));
 }
 
-/* Four steps: number 4 i + k of a block goes to place i of step k. */
-static void round_coded(const float *x, size_t n, uint16_t *row)
+/* Four steps of the orders of words and bytes: a quarter of each comes from the same group. */
+INLINE void round_coded(const float *x, size_t n, bool words, uint16_t *row)
 {
-    /* of 32 numbers, those of k = 0, then of k = 1, ... */
-    static const uint16_t by_step[STEP] = {0,  4,  8,  12, 16, 20, 24, 28, 1,  5,  9,
-                                           13, 17, 21, 25, 29, 2,  6,  10, 14, 18, 22,
-                                           26, 30, 3,  7,  11, 15, 19, 23, 27, 31};
-    const __m512i sorted = _mm512_loadu_si512(by_step);
-    for (size_t k = 0; k < n; k += 4 * STEP) {
+    /* of a group, those of the first step, then of the second, ... */
+    static const uint16_t in_words[STEP] = {0,  4,  8,  12, 16, 20, 24, 28, 1,  5,  9,
+                                            13, 17, 21, 25, 29, 2,  6,  10, 14, 18, 22,
+                                            26, 30, 3,  7,  11, 15, 19, 23, 27, 31};
+    static const uint16_t in_bytes[STEP] = {0,  2,  4,  6,  8,  10, 12, 14, 16, 18, 20,
+                                            22, 24, 26, 28, 30, 1,  3,  5,  7,  9,  11,
+                                            13, 15, 17, 19, 21, 23, 25, 27, 29, 31};
+    const __m512i sorted = _mm512_loadu_si512(words ? in_words : in_bytes);
+    for (size_t k = 0; k < n; k += BLOCK) {
         for (size_t part = 0; part < 4; part++) {
             size_t first = k + part * STEP;
+            size_t low = behind(n, first);
+            size_t high = behind(n, first + LANES);
             __m512i step = _mm512_inserti64x4(
-                _mm512_castsi256_si512(rounded_coded(x + first, behind(n, first))),
-                rounded_coded(x + first + LANES, behind(n, first + LANES)), 1);
+                _mm512_castsi256_si512(words ? rounded_within(x + first, low)
+                                             : rounded(x + first, low)),
+                words ? rounded_within(x + first + LANES, high) : rounded(x + first + LANES, high),
+                1);
             step = _mm512_permutexvar_epi16(sorted, step);
             uint16_t *to = row + k + part * 8;
             _mm_store_si128((__m128i *)(void *)to, _mm512_castsi512_si128(step));
@@ -71,8 +78,10 @@ static void round_row(const float *x, size_t n, bfloat_order order, uint16_t *ro
 {
     if (order == BFLOAT_DENSE)
         round_dense(x, n, row);
+    else if (order == BFLOAT_WORDS)
+        round_coded(x, n, true, row);
     else
-        round_coded(x, n, row);
+        round_coded(x, n, false, row);
 }
 
 /* Rounds the block of every row at column k and puts lane after lane of all rows together. */
@@ -87,7 +96,8 @@ static void round_block(const float *const *x, size_t count, size_t k, size_t n,
         __m512i pairs[LANES]; /* of a row, then of a lane */
         UNROLL(16)
         for (size_t b = 0; b < LANES; b++)
-            pairs[b] = b < count ? _mm512_load_si512(rows[b] + step * STEP) : _mm512_setzero_si512();
+            pairs[b] =
+                b < count ? _mm512_load_si512(rows[b] + step * STEP) : _mm512_setzero_si512();
         transpose(pairs);
         UNROLL(16)
         for (size_t l = 0; l < LANES; l++, to += 2 * count)
@@ -193,6 +203,6 @@ void bfloat_overlay_panel_bf16(bfloat_tables *tables)
         both[i]->round = round_rows;
         both[i]->take_bf16 = take_bf16;
         both[i]->take_packed = take_packed;
-        both[i]->take_mxfp4 = take_mxfp4;
     }
+    tables->lanes.take_mxfp4 = take_mxfp4;
 }
