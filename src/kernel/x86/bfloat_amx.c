@@ -246,7 +246,8 @@ INLINE void store_sums(bool two_weights, bool two_groups, pair_sums *sums)
         _tile_stored(SUMS_11, sums->of[1][1], 64);
 }
 
-/* Adds the products of some steps. */
+/* Adds the products of some steps. Activations are loaded past the nearest cache, which weights and
+ * sums need. */
 INLINE void add_tiles(weight_steps w, bool two_weights, group_steps x, bool two_groups,
                       size_t steps, bool first, pair_sums *sums, by_the_way *more)
 {
@@ -258,11 +259,11 @@ INLINE void add_tiles(weight_steps w, bool two_weights, group_steps x, bool two_
     for (size_t step = 0; step < steps; step++) {
         const uint16_t *weights = w.at + step * w.distance;
         _tile_loadd(WEIGHTS_0, weights, 2 * STEP);
-        _tile_loadd(ACTIVATIONS_0, x.at + step * LANES * first_stride, 2 * first_stride);
+        _tile_stream_loadd(ACTIVATIONS_0, x.at + step * LANES * first_stride, 2 * first_stride);
         _tile_dpbf16ps(SUMS_00, WEIGHTS_0, ACTIVATIONS_0);
         if (two_groups) {
-            _tile_loadd(ACTIVATIONS_1, x.at + x.second + step * LANES * second_stride,
-                        2 * second_stride);
+            _tile_stream_loadd(ACTIVATIONS_1, x.at + x.second + step * LANES * second_stride,
+                               2 * second_stride);
             _tile_dpbf16ps(SUMS_01, WEIGHTS_0, ACTIVATIONS_1);
         }
         if (two_weights) {
@@ -405,14 +406,8 @@ static void multiply_mxfp4(const uint8_t *blocks, const uint8_t *scales, size_t 
  * block in the other is multiplied meanwhile.
  */
 typedef struct unpacked {
-    _Alignas(64) uint16_t steps[PAIR][BFLOAT_BLOCK_STEPS][TILE][STEP];
+    _Alignas(64) uint16_t steps[BFLOAT_BLOCK_STEPS][PAIR * TILE][STEP];
 } unpacked;
-
-/* Row r of a pair, step k. */
-INLINE void put(unpacked *to, size_t r, size_t k, __m512i step)
-{
-    _mm512_store_si512(to->steps[r / TILE][k][r % TILE], step);
-}
 
 static void begin_rows(size_t rows)
 {
@@ -425,10 +420,10 @@ static void begin_rows(size_t rows)
 INLINE void add_step(const unpacked *from, size_t k, size_t rows, const uint16_t *x)
 {
     _tile_loadd(ACTIVATIONS_0, x + k * STEP, 2 * sizeof *x);
-    _tile_loadd(WEIGHTS_0, from->steps[0][k], 2 * STEP);
+    _tile_loadd(WEIGHTS_0, from->steps[k], 2 * STEP);
     _tile_dpbf16ps(SUMS_00, WEIGHTS_0, ACTIVATIONS_0);
     if (rows > TILE) {
-        _tile_loadd(WEIGHTS_1, from->steps[1][k], 2 * STEP);
+        _tile_loadd(WEIGHTS_1, from->steps[k] + TILE, 2 * STEP);
         _tile_dpbf16ps(SUMS_10, WEIGHTS_1, ACTIVATIONS_0);
     }
 }
@@ -466,7 +461,8 @@ static void unpack_bf16(const uint8_t *w, size_t rows, size_t first, size_t k, s
         UNROLL(4)
         for (size_t step = 0; step < BFLOAT_BLOCK_STEPS; step++) {
             size_t column = k + step * STEP;
-            put(to, first + r, step,
+            _mm512_store_si512(
+                to->steps[step][first + r],
                 in_order(_mm512_maskz_loadu_epi16(words(behind(n, column)), row + 2 * column)));
         }
     }
@@ -518,8 +514,7 @@ static void patch(reader *from, size_t r, size_t k, unpacked *to)
         size_t row = r + (escape >> 8 & 3);
         if (inside >= BLOCK)
             break;
-        to->steps[row / TILE][inside / STEP][row % TILE][place_in_step(inside)] |=
-            (uint16_t)((escape & 255) << 8);
+        to->steps[inside / STEP][row][place_in_step(inside)] |= (uint16_t)((escape & 255) << 8);
     }
 }
 
@@ -538,8 +533,8 @@ static void unpack_group(reader *from, size_t r, size_t k, size_t n, unpacked *t
             __m512i w[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
             if (k < n)
                 unpack_steps(block, row, table_load(group->tables + 16 * row), w);
-            put(to, r + row, 2 * half, w[0]);
-            put(to, r + row, 2 * half + 1, w[1]);
+            _mm512_store_si512(to->steps[2 * half][r + row], w[0]);
+            _mm512_store_si512(to->steps[2 * half + 1][r + row], w[1]);
         }
         UNROLL(6)
         for (size_t line = 0; line < DENSE_BLOCK_BYTES / DENSE_LINE; line++)
@@ -585,36 +580,44 @@ static void dot_packed(const uint8_t *data, const dense_group *groups, size_t co
 
 /* ---- MXFP4 ----------------------------------------------------------------------------------- */
 
-/* Block b of row r; without tables it may be one with extreme scales. What comes soon is asked for
- * into the first cache, and the same part of the next rows into the second. */
-INLINE void unpack_coded(const byte_tables *tables, const coded_rows *from, size_t r, size_t b,
-                         unpacked *to)
+/* Asks for part b of the next rows, as large as block b of these, into the second cache. */
+INLINE void fetch_scales(const coded_rows *from, size_t b)
 {
-    enum { NEAR = 256 };
-    coded_block block = block_at(from, r, b);
-    coded_block next = block_at(from, from->rows, 0);
-    __m512i steps[BFLOAT_BLOCK_STEPS];
-    _mm_prefetch((const char *)next.codes + (b * from->rows + r) * 64, _MM_HINT_T1);
-    _mm_prefetch((const char *)block.codes + NEAR, _MM_HINT_T0);
-    if (r % 16 == 0)
-        _mm_prefetch((const char *)next.scales + (b * from->rows + r) * CODED_GROUPS, _MM_HINT_T1);
-    if (tables != NULL)
-        unpack_block(tables, block, steps);
-    else
-        unpack_extreme(block, steps);
-    UNROLL(4)
-    for (size_t k = 0; k < BFLOAT_BLOCK_STEPS; k++)
-        put(to, r, k, steps[k]);
+    const uint8_t *next = from->scales + (from->groups + b * CODED_GROUPS) * from->rows;
+    _mm_prefetch((const char *)next, _MM_HINT_T1);
+    _mm_prefetch((const char *)next + 64, _MM_HINT_T1);
 }
 
-/* Unpacks block b and takes the one before it, in turns, so that neither waits for the other. */
-INLINE void take_turns(const byte_tables *tables, const coded_rows *from, size_t b,
+/*
+ * Unpacks block b and takes the one before it, in turns, so that neither waits for the other. What
+ * comes soon is asked for into the first cache, and the same part of the next rows into the second.
+ * Without tables scales may be extreme.
+ */
+INLINE void take_turns(const byte_tables *tables, const coded_rows *from, size_t b, size_t left,
                        unpacked buffers[2], const uint16_t *x)
 {
+    enum { NEAR = 256 };
+    coded_block block = block_at(from, 0, b);
+    const char *next = (const char *)from->codes + (from->groups * 16 + b * 64) * from->rows;
+    uint16_t *to = buffers[b % 2].steps[0][0];
+    block.left = left;
+    fetch_scales(from, b);
     for (size_t k = 0; k < BFLOAT_BLOCK_STEPS; k++) {
         size_t end = from->rows * (k + 1) / BFLOAT_BLOCK_STEPS;
-        for (size_t r = from->rows * k / BFLOAT_BLOCK_STEPS; r < end; r++)
-            unpack_coded(tables, from, r, b, &buffers[b % 2]);
+        for (size_t r = from->rows * k / BFLOAT_BLOCK_STEPS; r < end; r++) {
+            __m512i steps[BFLOAT_BLOCK_STEPS];
+            _mm_prefetch(next + r * 64, _MM_HINT_T1);
+            _mm_prefetch((const char *)block.codes + NEAR, _MM_HINT_T0);
+            if (tables != NULL)
+                unpack_block(tables, block, steps);
+            else
+                unpack_extreme(block, steps);
+            UNROLL(4)
+            for (size_t i = 0; i < BFLOAT_BLOCK_STEPS; i++)
+                _mm512_store_si512(to + (i * PAIR * TILE + r) * STEP, steps[i]);
+            block.codes += from->groups * 16;
+            block.scales += from->groups;
+        }
         if (b > 0)
             add_step(&buffers[(b - 1) % 2], k, from->rows, x + (b - 1) * BLOCK);
     }
@@ -631,11 +634,15 @@ static void dot_mxfp4(const uint8_t *blocks, const uint8_t *scales, size_t rows,
                                         rows_at_once(rows - r), columns);
         unpacked buffers[2];
         begin_rows(some.rows);
-        for (size_t b = 0; b < count; b++)
-            if (some.plain)
-                take_turns(&tables, &some, b, buffers, x);
+        for (size_t b = 0; b < count; b++) {
+            size_t left = some.groups - b * CODED_GROUPS;
+            if (!some.plain)
+                take_turns(NULL, &some, b, left, buffers, x);
+            else if (left >= CODED_GROUPS)
+                take_turns(&tables, &some, b, CODED_GROUPS, buffers, x);
             else
-                take_turns(NULL, &some, b, buffers, x);
+                take_turns(&tables, &some, b, left, buffers, x);
+        }
         add_block(&buffers[(count - 1) % 2], some.rows, x + (count - 1) * BLOCK);
         end_rows(some.rows, y + r);
     }
