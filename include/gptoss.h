@@ -47,9 +47,10 @@ typedef struct gptoss_error {
 GPTOSS_API const char *gptoss_version(void);
 
 /*
- * The instructions the kernels run with: "plain", "avx2", "avx512", "avx512-vnni", "avx512-bf16" or "amx",
- * each more than the one before. They are the most that this processor and this build have, unless
- * gptoss_cpu_choose or else the environment variable GPTOSS_CPU holds them at a lower level.
+ * The instructions the kernels run with: "plain", "avx2", "avx512", "avx512-vnni", "avx512-bf16" or
+ * "amx", each more than the one before. They are the most that this processor, the system and this
+ * build have, unless gptoss_cpu_choose or else the environment variable GPTOSS_CPU holds them at a
+ * lower level.
  */
 GPTOSS_API const char *gptoss_cpu_level(void);
 
@@ -650,8 +651,8 @@ typedef enum gptoss_precision {
     GPTOSS_PRECISION_F32,  /* as float32, or in 24 bits per 32 numbers; the same bits at every level
                               of instructions */
     GPTOSS_PRECISION_BF16, /* no coarser than bfloat16: rounded to it where the processor multiplies
-                              bfloat16 fastest (AMD's with AVX-512 BF16), else 16 bits per 32
-                              numbers for experts and float32 for attention */
+                              bfloat16 fastest (Intel's with AMX, AMD's with AVX-512 BF16), else 16
+                              bits per 32 numbers for experts and float32 for attention */
     GPTOSS_PRECISION_Q8,   /* in 8 bits per 32 numbers */
 } gptoss_precision;
 

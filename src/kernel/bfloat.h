@@ -168,7 +168,8 @@ void bfloat_overlay_plain(bfloat_tables *tables);
 void bfloat_overlay_panel_bf16(bfloat_tables *tables); /* rounding, and panels */
 void bfloat_overlay_one_bf16(bfloat_table *lanes);     /* products with one activation row */
 void bfloat_overlay_many_bf16(bfloat_table *lanes);    /* and with many */
-void bfloat_overlay_amx(bfloat_table *tiles);
+void bfloat_overlay_one_amx(bfloat_table *tiles);
+void bfloat_overlay_many_amx(bfloat_table *tiles);
 
 /* In plain C, for scales that vectors do not serve: a block of a row of MXFP4, of which `groups`
  * groups are there; all of lanes' products. */

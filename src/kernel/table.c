@@ -48,7 +48,8 @@ void kernel_table_init(kernel_table *table, cpu_features has)
         table->bfloat.lanes.pays = has.bf16_doubles;
     }
     if (has.amx) {
-        bfloat_overlay_amx(&table->bfloat.tiles);
+        bfloat_overlay_one_amx(&table->bfloat.tiles);
+        bfloat_overlay_many_amx(&table->bfloat.tiles);
         table->bfloat.tiles.pays = true;
     }
 #else

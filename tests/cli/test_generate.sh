@@ -182,7 +182,7 @@ run "${generate[@]}" -p 'hello world' -n 1 -v
 expect_line err '^gptoss: opened model'
 expect_line err '^gptoss: opened the tokenizer'
 expect_line err '^gptoss: context 3: cache '
-expect_line err '^gptoss: computing on [0-9]+ (pinned )?threads with (plain|avx2|avx512(-vnni|-bf16)?) kernels, .* in f32 with inputs of products in bf16$'
+expect_line err '^gptoss: computing on [0-9]+ (pinned )?threads with (plain|avx2|avx512(-vnni|-bf16)?|amx) kernels, .* in f32 with inputs of products in bf16$'
 
 # How it is computed stands in the object: bfloat16's grade, unless something else is asked for.
 expect_json json.greedy bf16 run precision
@@ -207,7 +207,7 @@ for level in plain avx2 avx512 avx512-vnni avx512-bf16 amx; do
     else
         expect "$level is above the processor's" test "$highest" == passed
         expect_status 1
-        expect_line err '^gptoss: the instructions to use: expected at most (plain|avx2|avx512(-vnni)?), which is all that this processor and this build have, found '"$level\$"
+        expect_line err '^gptoss: the instructions to use: expected at most (plain|avx2|avx512(-vnni|-bf16)?), which is all that this processor and this build have, found '"$level\$"
     fi
 done
 expect 'the highest level can be asked for' test "$highest" == passed

@@ -54,7 +54,7 @@ run --version
 expect_status 0
 expect_err
 expect_line out '^gptoss [0-9]+\.[0-9]+\.[0-9]+$'
-expect_line out '^cpu level: (plain|avx2|avx512(-vnni|-bf16)?)$'
+expect_line out '^cpu level: (plain|avx2|avx512(-vnni|-bf16)?|amx)$'
 expect_line out '^built with: '
 GPTOSS_CPU=plain run --version
 expect_line out '^cpu level: plain$'

@@ -85,7 +85,7 @@ void man_page(void)
         ".PP\nOf parity, 1 is outside the limits, and 2 also that nothing was compared.\n"
         ".SH ENVIRONMENT\n"
         ".TP\nGPTOSS_CPU\nHolds the kernels at a lower level, as \\-\\-cpu does: plain, "
-        "avx2, avx512, avx512\\-vnni or avx512\\-bf16. A level above the processor's is refused.\n"
+        "avx2, avx512, avx512\\-vnni, avx512\\-bf16 or amx. A level above the processor's is refused.\n"
         ".TP\nHF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME\n"
         "Where the hub's local cache is, as for the hub's own client.\n"
         ".TP\nXDG_STATE_HOME\nWhere chat keeps what was typed, in gptoss/history; else it is "
