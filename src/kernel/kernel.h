@@ -85,14 +85,14 @@ typedef struct kernel_table {
     kernel_swiglu_fn swiglu;
     kernel_axpy_fn axpy;
     kernel_exp_fn exp;
-    dense_kernels dense; /* BF16 rows, packed rows */
-    gemm_table gemm;     /* many rows by many rows */
-    fixed_table fixed;   /* MXFP4 weights with fixed-point activations */
-    sketch_table sketch; /* coarse copies of matrices */
-    q8_table q8;         /* weights and activations in 8 bits */
+    dense_kernels dense;  /* BF16 rows, packed rows */
+    gemm_table gemm;      /* many rows by many rows */
+    fixed_table fixed;    /* MXFP4 weights with fixed-point activations */
+    sketch_table sketch;  /* coarse copies of matrices */
+    q8_table q8;          /* weights and activations in 8 bits */
     bfloat_tables bfloat; /* weights with activations rounded to bfloat16 */
-    probe_table probe;   /* what the machine can do */
-    attend_table attend; /* attention over blocks of keys */
+    probe_table probe;    /* what the machine can do */
+    attend_table attend;  /* attention over blocks of keys */
 } kernel_table;
 
 /* The table for a processor: plain C in every slot, then over it each overlay whose instructions

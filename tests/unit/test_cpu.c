@@ -7,7 +7,8 @@
 #include "gptoss.h"
 #include "kernel/kernel.h"
 
-static const char *const levels[] = {"plain", "avx2", "avx512", "avx512-vnni", "avx512-bf16", "amx"};
+static const char *const levels[] = {"plain",       "avx2",        "avx512",
+                                     "avx512-vnni", "avx512-bf16", "amx"};
 
 static void expect(gptoss_status wanted, const char *level, const char *words)
 {

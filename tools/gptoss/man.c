@@ -78,23 +78,23 @@ void man_page(void)
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         if (!command_table[i].hidden)
             print_command(&command_table[i]);
-    printf(
-        ".SH EXIT STATUS\n"
-        ".TP\n0\nGood.\n.TP\n1\nFailed; a sentence on standard error says why.\n"
-        ".TP\n2\nWrong usage.\n.TP\n130\nInterrupted.\n"
-        ".PP\nOf parity, 1 is outside the limits, and 2 also that nothing was compared.\n"
-        ".SH ENVIRONMENT\n"
-        ".TP\nGPTOSS_CPU\nHolds the kernels at a lower level, as \\-\\-cpu does: plain, "
-        "avx2, avx512, avx512\\-vnni, avx512\\-bf16 or amx. A level above the processor's is refused.\n"
-        ".TP\nHF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME\n"
-        "Where the hub's local cache is, as for the hub's own client.\n"
-        ".TP\nXDG_STATE_HOME\nWhere chat keeps what was typed, in gptoss/history; else it is "
-        "~/.local/state.\n"
-        ".TP\nNO_COLOR\nWithout colours when it is set. Labels take their place.\n"
-        ".SH EXAMPLES\n.EX\n"
-        "gptoss inspect \\-m openai/gpt\\-oss\\-20b\n"
-        "gptoss chat \\-m openai/gpt\\-oss\\-20b\n"
-        "gptoss generate \\-m openai/gpt\\-oss\\-20b \\-p \"Once upon a time\" \\-n 64\n"
-        "gptoss tokenize \\-m openai/gpt\\-oss\\-20b \\-p \"hello\" \\-\\-json\n"
-        ".EE\n");
+    printf(".SH EXIT STATUS\n"
+           ".TP\n0\nGood.\n.TP\n1\nFailed; a sentence on standard error says why.\n"
+           ".TP\n2\nWrong usage.\n.TP\n130\nInterrupted.\n"
+           ".PP\nOf parity, 1 is outside the limits, and 2 also that nothing was compared.\n"
+           ".SH ENVIRONMENT\n"
+           ".TP\nGPTOSS_CPU\nHolds the kernels at a lower level, as \\-\\-cpu does: plain, "
+           "avx2, avx512, avx512\\-vnni, avx512\\-bf16 or amx. A level above the processor's is "
+           "refused.\n"
+           ".TP\nHF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME\n"
+           "Where the hub's local cache is, as for the hub's own client.\n"
+           ".TP\nXDG_STATE_HOME\nWhere chat keeps what was typed, in gptoss/history; else it is "
+           "~/.local/state.\n"
+           ".TP\nNO_COLOR\nWithout colours when it is set. Labels take their place.\n"
+           ".SH EXAMPLES\n.EX\n"
+           "gptoss inspect \\-m openai/gpt\\-oss\\-20b\n"
+           "gptoss chat \\-m openai/gpt\\-oss\\-20b\n"
+           "gptoss generate \\-m openai/gpt\\-oss\\-20b \\-p \"Once upon a time\" \\-n 64\n"
+           "gptoss tokenize \\-m openai/gpt\\-oss\\-20b \\-p \"hello\" \\-\\-json\n"
+           ".EE\n");
 }

@@ -145,11 +145,13 @@ static void unpack_group(reader *from, size_t r, size_t k, size_t n, unpacked *t
     patch(from, r, k - BLOCK, to);
 }
 
-/* Asks for part b of all that the groups behind `last` take. */
-INLINE void fetch_groups(const reader *last, size_t b)
+/* Asks for part b of all that the groups behind `last` take, rows of n numbers. */
+INLINE void fetch_groups(const reader *last, size_t n, size_t b)
 {
     enum { LINES = GROUPS * 2 * DENSE_BLOCK_BYTES / DENSE_LINE }; /* of a block of each */
-    const char *part = (const char *)last->group.blocks + (b + 1) * LINES * DENSE_LINE;
+    size_t blocks = (n + DENSE_BLOCK_COLUMNS - 1) / DENSE_BLOCK_COLUMNS;
+    const char *part =
+        (const char *)last->group.blocks + blocks * DENSE_BLOCK_BYTES + b * LINES * DENSE_LINE;
     for (size_t line = 0; line < LINES; line++)
         _mm_prefetch(part + line * DENSE_LINE, _MM_HINT_T1);
 }
@@ -163,14 +165,14 @@ static void dot_packed(const uint8_t *data, const dense_group *groups, size_t co
         size_t some = count - g < GROUPS ? count - g : GROUPS;
         reader readers[GROUPS];
         unpacked buffers[2];
-        for (size_t i = 0; i < some; i++)
-            readers[i] = read_group(data, &groups[g + i]);
+        for (size_t i = 0; i < GROUPS; i++)
+            readers[i] = read_group(data, &groups[g + (i < some ? i : 0)]);
         begin_rows(some * ROWS);
         for (size_t b = 0; b <= blocks; b++) {
             for (size_t i = 0; b < blocks && i < some; i++)
                 unpack_group(&readers[i], i * ROWS, b * BLOCK, n, &buffers[b % 2]);
             if (g + some < count && readers[some - 1].raw == NULL)
-                fetch_groups(&readers[some - 1], b);
+                fetch_groups(&readers[some - 1], n, b);
             if (b > 0)
                 add_block(&buffers[(b - 1) % 2], some * ROWS, x + (b - 1) * BLOCK);
         }
