@@ -32,19 +32,19 @@ const char *gptoss_cpu_level(void)
 /* By hand, because clang before version 16 does not know the names. */
 static bool has_f16c(void)
 {
-    unsigned eax, ebx, ecx, edx;
+    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
     return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
 }
 static bool has_avx512_bf16(void)
 {
-    unsigned eax, ebx, ecx, edx;
+    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
     return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & 1U << 5) != 0;
 }
 
 /* AMX_TILE and AMX_BF16; the registers are too large for the system to keep without being asked. */
 static bool may_use_amx(void)
 {
-    unsigned eax, ebx, ecx, edx;
+    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
     const unsigned wanted = 1U << 24 | 1U << 22;
     if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0 || (edx & wanted) != wanted)
         return false;
