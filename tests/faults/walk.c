@@ -5,8 +5,9 @@
  *
  *     walk PROGRAM MAKE_CHECKPOINT SCRIPT_MODEL SHIM SOURCES [MOST [COMMAND [CLASS [PART PARTS]]]]
  *
- * MOST points of each kind of failure (0: all); COMMAND only, of it the failures of CLASS only, and
- * of these every PARTS-th point, beginning with number PART.
+ * MOST points of each kind of failure (0: all); COMMAND only, of it the failures of CLASS only
+ * (such as memory, memory:once or memory:ever), and of these every PARTS-th point, beginning with
+ * number PART.
  */
 #include <dirent.h>
 #include <limits.h>
@@ -237,6 +238,18 @@ static bool is_asked(const char *only, const char *name)
     return only == NULL || strcmp(only, name) == 0;
 }
 
+static const char *how_often(size_t kind)
+{
+    return kinds[kind].for_ever ? "ever" : "once";
+}
+
+static bool is_kind_asked(size_t kind)
+{
+    char name[32];
+    snprintf(name, sizeof name, "%s:%s", kinds[kind].class, how_often(kind));
+    return is_asked(only_class, kinds[kind].class) || is_asked(only_class, name);
+}
+
 /* At `most` points of all, evenly; the first and the last among them. */
 static void walk_kind(size_t command, size_t kind, long points, const expectation *expected)
 {
@@ -257,8 +270,8 @@ static void walk_kind(size_t command, size_t kind, long points, const expectatio
     if (points > 0)
         printf("%-10s %-8s %-10s %-4s %7ld points, %6ld tried: %6ld refused, %6ld went on"
                ", %ld ended by OpenMP\n",
-               commands[command].name, kinds[kind].class, kinds[kind].effect,
-               kinds[kind].for_ever ? "ever" : "once", points, ran, refused, worked, by_openmp);
+               commands[command].name, kinds[kind].class, kinds[kind].effect, how_often(kind),
+               points, ran, refused, worked, by_openmp);
     fflush(stdout);
 }
 
@@ -277,7 +290,7 @@ static long walk_command(size_t command)
     for (size_t kind = 0; kind < KINDS; kind++)
         points[kind] = read_counts(kinds[kind].class).calls;
     for (size_t kind = 0; kind < KINDS; kind++) {
-        if (!is_asked(only_class, kinds[kind].class))
+        if (!is_kind_asked(kind))
             continue;
         walk_kind(command, kind, points[kind], &expected);
         tried += ran;
