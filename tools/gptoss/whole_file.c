@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "console.h"
@@ -26,6 +27,11 @@ static bool write_all(int descriptor, const char *bytes, size_t length)
 bool whole_file_write(const char *path, const char *bytes, size_t length, unsigned permissions)
 {
     char *temporary = NULL;
+    struct stat info;
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) { /* renaming would take its place */
+        console_note("%s could not be written: it is no regular file", path);
+        return false;
+    }
     if (asprintf(&temporary, "%s.%ld.part", path, (long)getpid()) < 0) {
         console_note("%s could not be written: out of memory", path);
         return false;
