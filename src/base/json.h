@@ -8,7 +8,7 @@
 
 #include "base/status.h"
 
-/* Bounds of what is accepted; docs/ARCHITECTURE.md lists them. */
+/* Bounds of what is accepted; docs/SECURITY.md lists them. */
 #define JSON_MAX_FILE   (100U << 20) /* bytes of a file */
 #define JSON_MAX_DEPTH  256          /* arrays and objects inside each other */
 #define JSON_MAX_VALUES 4000000U     /* of any kind; one takes about 80 bytes of memory */

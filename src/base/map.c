@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file_kind.h"
 #include "base/memory.h"
 
 /* ---- what is mapped -------------------------------------------------------------------------- */
@@ -65,19 +66,6 @@ const char *gptoss_mapped_file(const void *address, uint64_t *bytes)
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-static const char *kind_of(mode_t mode)
-{
-    if (S_ISDIR(mode))
-        return "a directory";
-    if (S_ISFIFO(mode))
-        return "a pipe";
-    if (S_ISSOCK(mode))
-        return "a socket";
-    if (S_ISCHR(mode) || S_ISBLK(mode))
-        return "a device";
-    return "something else";
-}
-
 /* Opens a regular file; *out has its size and identity, and no data yet. */
 static gptoss_status open_regular(const char *path, int *descriptor, file_map *out,
                                   gptoss_error *error)
@@ -93,7 +81,7 @@ static gptoss_status open_regular(const char *path, int *descriptor, file_map *o
         status = fail(error, GPTOSS_IO, "cannot examine %s: %s", path, strerror(errno));
     else if (!S_ISREG(info.st_mode))
         status = fail(error, GPTOSS_IO, "%s should be a regular file but is %s", path,
-                      kind_of(info.st_mode));
+                      file_kind(info.st_mode));
     else if ((uintmax_t)info.st_size > SIZE_MAX)
         status = fail(error, GPTOSS_LIMIT, "%s has %jd bytes, more than the address space", path,
                       (intmax_t)info.st_size);

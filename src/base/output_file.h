@@ -20,8 +20,9 @@ typedef struct output_file {
     gptoss_error *error;
 } output_file;
 
-/* `permissions` are those of open, such as 0666, of which the user's umask takes some. `path` and
- * `error` must outlive the file. A failure leaves nothing to finish. */
+/* `permissions` are those of open, such as 0666, of which the user's umask takes some. What is at
+ * `path` already must be a regular file. `path` and `error` must outlive the file. A failure leaves
+ * nothing to finish. */
 gptoss_status output_file_create(output_file *file, const char *path, unsigned permissions,
                                  gptoss_error *error);
 

@@ -1,48 +1,31 @@
+/* The functions below are libcrypto's older ones. Those that replace them take memory for a context
+ * of the whole process when they are first used, and OpenSSL 3.0 crashes when there is none. */
+#define OPENSSL_SUPPRESS_DEPRECATED
+
 #include "base/sha256.h"
 
-#include <openssl/err.h>
-#include <openssl/evp.h>
+#include <assert.h>
+#include <openssl/sha.h>
 
 /* Bytes between two calls of the progress function: some 10 ms of work. */
 #define PIECE_BYTES ((size_t)16 << 20)
 
-/* libcrypto keeps what went wrong, with texts of its own, until somebody asks. */
-static gptoss_status fail_libcrypto(gptoss_error *error)
-{
-    bool memory = ERR_GET_REASON(ERR_peek_error()) == ERR_R_MALLOC_FAILURE;
-    ERR_clear_error();
-    return memory ? fail_memory(error, "SHA-256 in libcrypto", 256)
-                  : fail(error, GPTOSS_UNSUPPORTED, "libcrypto refuses SHA-256");
-}
+static_assert(sizeof(SHA256_CTX) <= sizeof(((sha256 *)NULL)->state), "libcrypto's has room");
 
-gptoss_status sha256_begin(sha256 *digest, gptoss_error *error)
+/* They cannot fail, and say so by returning 1. */
+void sha256_begin(sha256 *digest)
 {
-    *digest = (sha256){.context = EVP_MD_CTX_new()};
-    if (digest->context != NULL && EVP_DigestInit_ex(digest->context, EVP_sha256(), NULL) == 1)
-        return GPTOSS_OK;
-    sha256_free(digest);
-    return fail_libcrypto(error);
+    (void)SHA256_Init((SHA256_CTX *)(void *)digest->state);
 }
 
 void sha256_add(sha256 *digest, const void *data, size_t size)
 {
-    if (!digest->failed && EVP_DigestUpdate(digest->context, data, size) != 1)
-        digest->failed = true;
+    (void)SHA256_Update((SHA256_CTX *)(void *)digest->state, data, size);
 }
 
-gptoss_status sha256_end(sha256 *digest, uint8_t out[SHA256_BYTES], gptoss_error *error)
+void sha256_end(sha256 *digest, uint8_t out[SHA256_BYTES])
 {
-    unsigned length = 0;
-    bool good = !digest->failed && EVP_DigestFinal_ex(digest->context, out, &length) == 1 &&
-                length == SHA256_BYTES;
-    sha256_free(digest);
-    return good ? GPTOSS_OK : fail_libcrypto(error);
-}
-
-void sha256_free(sha256 *digest)
-{
-    EVP_MD_CTX_free(digest->context);
-    *digest = (sha256){0};
+    (void)SHA256_Final(out, (SHA256_CTX *)(void *)digest->state);
 }
 
 void sha256_text(const uint8_t digest[SHA256_BYTES], char out[65])
@@ -62,21 +45,16 @@ gptoss_status sha256_hex(const void *data, size_t size, const char *what,
     sha256 running;
     uint8_t bytes[SHA256_BYTES];
     digest[0] = '\0';
-    gptoss_status status = sha256_begin(&running, error);
-    if (status != GPTOSS_OK)
-        return status;
+    sha256_begin(&running);
     for (size_t done = 0; done < size;) {
         size_t piece = size - done < PIECE_BYTES ? size - done : PIECE_BYTES;
         sha256_add(&running, (const uint8_t *)data + done, piece);
         done += piece;
-        if (progress != NULL && !progress(user, what, done, size)) {
-            sha256_free(&running);
+        if (progress != NULL && !progress(user, what, done, size))
             return fail(error, GPTOSS_INTERRUPTED, "SHA-256 of %s stopped after %zu of %zu bytes",
                         what, done, size);
-        }
     }
-    status = sha256_end(&running, bytes, error);
-    if (status == GPTOSS_OK)
-        sha256_text(bytes, digest);
-    return status;
+    sha256_end(&running, bytes);
+    sha256_text(bytes, digest);
+    return GPTOSS_OK;
 }

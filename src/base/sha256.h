@@ -2,7 +2,6 @@
 #ifndef BASE_SHA256_H
 #define BASE_SHA256_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -10,22 +9,16 @@
 
 #define SHA256_BYTES 32
 
-/* A digest under way. Starts zeroed. */
+/* A digest under way. It holds nothing that would have to be freed. */
 typedef struct sha256 {
-    void *context; /* libcrypto's */
-    bool failed;
+    _Alignas(16) unsigned char state[128]; /* libcrypto's */
 } sha256;
 
-gptoss_status sha256_begin(sha256 *digest, gptoss_error *error);
-
-/* What fails here is told by sha256_end. */
+void sha256_begin(sha256 *digest);
 void sha256_add(sha256 *digest, const void *data, size_t size);
 
-/* Gives the digest of what was added, and frees what was taken. */
-gptoss_status sha256_end(sha256 *digest, uint8_t out[SHA256_BYTES], gptoss_error *error);
-
-/* Ends it without a result. Accepts a zeroed object, and leaves one. */
-void sha256_free(sha256 *digest);
+/* Gives the digest of what was added. */
+void sha256_end(sha256 *digest, uint8_t out[SHA256_BYTES]);
 
 /* 64 hexadecimal digits and a terminating zero. */
 void sha256_text(const uint8_t digest[SHA256_BYTES], char out[65]);

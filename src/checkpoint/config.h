@@ -5,7 +5,7 @@
 #include "base/json.h"
 #include "base/status.h"
 
-/* Bounds of what is accepted beside GPTOSS_MAX_LAYERS; docs/ARCHITECTURE.md lists them. */
+/* Bounds of what is accepted beside GPTOSS_MAX_LAYERS; docs/SECURITY.md lists them. */
 #define CONFIG_MAX_WIDTH   (1U << 20) /* hidden, intermediate, heads * head_dim */
 #define CONFIG_MAX_VOCAB   (1U << 24)
 #define CONFIG_MAX_EXPERTS 4096U

@@ -9,7 +9,7 @@
 #include "base/map.h"
 #include "base/status.h"
 
-/* Bounds of what is accepted; docs/ARCHITECTURE.md lists them. */
+/* Bounds of what is accepted; docs/SECURITY.md lists them. */
 #define SAFETENSORS_MAX_HEADER  (100U << 20) /* bytes, as in the official reader */
 #define SAFETENSORS_MAX_TENSORS 200000U
 #define SAFETENSORS_MAX_RANK    8

@@ -8,7 +8,7 @@
 #include "base/json.h"
 #include "base/status.h"
 
-/* Bounds of what is accepted; docs/ARCHITECTURE.md lists them. */
+/* Bounds of what is accepted; docs/SECURITY.md lists them. */
 #define SHARDS_MAX_FILES 4096
 
 /* Where an index says that a tensor is. */

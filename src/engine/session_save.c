@@ -165,10 +165,11 @@ static void put_marks(saving *s)
 }
 
 /* All of the file, in order. */
-static gptoss_status put_all(saving *s, const char *note, size_t note_length, gptoss_error *error)
+static void put_all(saving *s, const char *note, size_t note_length)
 {
     const gptoss_sequence *sequence = s->sequence;
     uint8_t digest[SHA256_BYTES];
+    sha256_begin(&s->digest);
     output_file_reserve(&s->file, s->header.text.length + s->header.bytes);
     put_bytes(s, s->header.text.bytes, s->header.text.length);
     put_bytes(s, sequence->tokens, sequence->cache.length * sizeof *sequence->tokens);
@@ -179,10 +180,8 @@ static gptoss_status put_all(saving *s, const char *note, size_t note_length, gp
         put_layer(s, layer, true);
     }
     put_bytes(s, note, note_length);
-    gptoss_status status = sha256_end(&s->digest, digest, error);
-    if (status == GPTOSS_OK)
-        output_file_write(&s->file, digest, sizeof digest, s->written);
-    return status;
+    sha256_end(&s->digest, digest);
+    output_file_write(&s->file, digest, sizeof digest, s->written);
 }
 
 static gptoss_status make_parcel(saving *s, gptoss_error *error)
@@ -206,14 +205,11 @@ gptoss_status gptoss_sequence_save(const gptoss_sequence *sequence, const char *
     if (status == GPTOSS_OK)
         status = make_parcel(&s, error);
     if (status == GPTOSS_OK)
-        status = sha256_begin(&s.digest, error);
-    if (status == GPTOSS_OK)
         status = output_file_create(&s.file, path, 0600, error);
     if (status == GPTOSS_OK) {
-        status = put_all(&s, note, note_length, error);
-        status = output_file_finish(&s.file, status);
+        put_all(&s, note, note_length);
+        status = output_file_finish(&s.file, GPTOSS_OK);
     }
-    sha256_free(&s.digest);
     free(s.parcel.bytes);
     safetensors_free_header(&s.header);
     free(s.positions);

@@ -62,14 +62,10 @@ gptoss_status model_identify(const gptoss_model *model, char out[65], gptoss_err
     uint8_t bytes[SHA256_BYTES];
     sha256 digest;
     out[0] = '\0';
-    gptoss_status status = sha256_begin(&digest, error);
+    sha256_begin(&digest);
+    gptoss_status status = add_config(&digest, &model->config, error);
     if (status != GPTOSS_OK)
         return status;
-    status = add_config(&digest, &model->config, error);
-    if (status != GPTOSS_OK) {
-        sha256_free(&digest);
-        return status;
-    }
     size_t count = checkpoint_tensor_count(model->files);
     size_t stride = (count + MOST_SAMPLED - 1) / MOST_SAMPLED;
     for (size_t i = 0; i < count; i++) {
@@ -78,10 +74,9 @@ gptoss_status model_identify(const gptoss_model *model, char out[65], gptoss_err
         if (i % stride == 0)
             add_blocks(&digest, of);
     }
-    status = sha256_end(&digest, bytes, error);
-    if (status == GPTOSS_OK)
-        sha256_text(bytes, out);
-    return status;
+    sha256_end(&digest, bytes);
+    sha256_text(bytes, out);
+    return GPTOSS_OK;
 }
 
 gptoss_status gptoss_model_identity(const gptoss_model *model, char digest[65], gptoss_error *error)

@@ -92,6 +92,85 @@ else
     forbidden 'cannot list bad: Permission denied' .
 fi
 
+# ---- other files that are read or written --------------------------------------------------------
+
+# refused STATUS SENTENCE COMMAND...
+refused()
+{
+    local expected=$1 sentence=$2
+    shift 2
+    run "$@"
+    expect_status "$expected"
+    expect_out ''
+    expect_err "gptoss$sentence"
+}
+
+"$gptoss" dump -m model -p hello -o dump
+"$gptoss" generate -m model -p hello -n 2 --session session >/dev/null 2>err
+mkdir directory
+mkfifo pipe
+: >empty
+truncate -s 200G sparse
+head -c 2000 dump >short
+head -c 1000 session >short-session
+zeros='begins with zeros instead of a header, as a file does whose download has only reserved its space; download it again'
+for kind in directory pipe; do
+    article="${kind/#/a }"
+    refused 2 ": $kind should be a regular file but is $article" parity -m model --reference $kind
+    refused 1 ": $kind should be a regular file but is $article" \
+        generate -m model -p hello --session $kind
+    refused 1 ": $kind should be a regular file but is $article" dump -m model -p hello -o $kind
+    run parity --candidate dump --reference dump --html $kind
+    expect_status 2
+    expect_err "gptoss: $kind could not be written: it is no regular file"
+done
+expect "the pipe is still one" test -p pipe
+refused 2 ': empty is empty; download it again' parity -m model --reference empty
+refused 2 ": sparse $zeros" parity -m model --reference sparse
+refused 2 ": short is cut short, probably by a download that did not finish: it has 2000 bytes of the $(stat -c %s dump) that its header promises; download it again" \
+    parity -m model --reference short
+for file in empty sparse; do
+    refused 1 ": $file is no session of gptoss: it does not begin as sessions do" \
+        generate -m model -p hello --session $file
+done
+refused 1 ': short-session is damaged or cut short: it does not end with the SHA-256 of its contents' \
+    generate -m model -p hello --session short-session
+
+# A prompt may come from a pipe.
+refused 1 ': directory could not be read: Is a directory' generate -m model -f directory
+refused 1 ': sparse has too much text: expected at most 256 MiB' generate -m model -f sparse
+refused 2 ' generate: expected a prompt of at least one token, found an empty one' \
+    generate -m model -f empty
+run generate -m model -p hello -n 5 --temp 0
+cp out expected
+printf hello >pipe &
+run generate -m model -f pipe -n 5 --temp 0
+expect_status 0
+expect "the same text" cmp -s out expected
+printf hello >in
+run generate -m model -f /dev/stdin -n 5 --temp 0
+expect_status 0
+expect "the same text" cmp -s out expected
+printf '' >in
+if [[ ${as_nobody[*]} != false ]]; then
+    mkdir elsewhere
+    cp dump session elsewhere/
+    printf hello >elsewhere/prompt
+    chmod 000 elsewhere/*
+    for command in 'parity -m model --reference elsewhere/dump' 'generate -m model -f elsewhere/prompt' \
+        'dump -m model -p hello -o elsewhere/new'; do
+        shown="gptoss $command without rights"
+        status=0
+        # shellcheck disable=SC2086
+        "${as_nobody[@]}" "$gptoss" $command >out 2>err || status=$?
+        expect "it fails" test $status != 0
+        expect_out ''
+        expect_line err '^gptoss: .*elsewhere/.*: Permission denied$'
+        expect "one sentence" test "$(wc -l <err)" == 1
+    done
+fi
+rm sparse
+
 # ---- weights that change while they are used -----------------------------------------------------
 
 # while_running COMMAND ARGUMENTS...: runs the program and the command once a text has come that is

@@ -21,7 +21,7 @@
 #include "runner.h"
 
 #define SECONDS_PER_RUN 10
-#define MOST_SENTENCES  400
+#define MOST_SENTENCES  4000
 
 /* ---- the checkpoints ------------------------------------------------------------------------- */
 
@@ -311,12 +311,14 @@ static const char *const commands[] = {
     "inspect -m bad --check --tensors --json",
     "tokenize -m bad -p hello",
     "perplexity -m bad -f text -c 8 --stride 4 -t 1",
+    "chat -m bad -p hello -n 3 -t 1",
 };
 #define COMMANDS (sizeof commands / sizeof *commands)
 
 /* What became of a category's checkpoints. */
 static struct {
-    long runs, loaded, refused, usage, wrong;
+    long runs, loaded, refused, usage;
+    long signals, late, wrong; /* wrong: those two, and whatever else should not have been */
     double slowest;
     long most_kibibytes;
 } tallies[CATEGORIES];
@@ -364,8 +366,9 @@ static bool is_aside(const char *line)
 /* A file, or what a pass names where the file cannot be known. */
 static bool names_object(const char *line)
 {
-    static const char *const objects[] = {"bad/",  "bad:",   "bad ",    "layer ",   "a logit",
-                                          "token", "prompt", "context", "--stride", "-c, --ctx"};
+    static const char *const objects[] = {"bad/",     "bad:",       "bad ",     "layer ",
+                                          "a logit",  "token",      "prompt",   "context",
+                                          "--stride", "--ctx-size", "-c, --ctx"};
     for (size_t i = 0; i < sizeof objects / sizeof *objects; i++)
         if (strstr(line, objects[i]) != NULL)
             return true;
@@ -383,6 +386,8 @@ static const char *judge(ending end, const content *messages, const content *out
         tallies[category].slowest = end.seconds;
     if (end.kibibytes > tallies[category].most_kibibytes)
         tallies[category].most_kibibytes = end.kibibytes;
+    tallies[category].late += end.late;
+    tallies[category].signals += !end.late && end.signal != 0;
     if (end.late)
         return "took too long";
     if (end.signal != 0)
@@ -414,7 +419,7 @@ static bool run_one(const char *program, uint64_t seed_value, uint64_t number, b
     const char *command = commands[dice_roll(&rng, COMMANDS)];
     restore(base);
     categories[category].change(&rng, base);
-    ending end = run_words(program, command, environment, SECONDS_PER_RUN);
+    ending end = run_words(program, command, NULL, environment, SECONDS_PER_RUN);
     content messages = content_of("err.txt");
     content output = content_of("out.txt");
     const char *wrong = judge(end, &messages, &output, category);
@@ -437,12 +442,13 @@ static int compare_counts(const void *left, const void *right)
 
 static void report(void)
 {
-    printf("%-24s %7s %7s %7s %6s %6s %9s %9s\n", "changed", "runs", "loaded", "refused", "usage",
-           "wrong", "slowest s", "most MiB");
+    printf("%-24s %7s %7s %7s %6s %7s %6s %6s %9s %9s\n", "changed", "runs", "loaded", "refused",
+           "usage", "signals", "late", "wrong", "slowest s", "most MiB");
     for (size_t i = 0; i < CATEGORIES; i++)
-        printf("%-24s %7ld %7ld %7ld %6ld %6ld %9.2f %9ld\n", categories[i].name, tallies[i].runs,
-               tallies[i].loaded, tallies[i].refused, tallies[i].usage, tallies[i].wrong,
-               tallies[i].slowest, tallies[i].most_kibibytes / 1024);
+        printf("%-24s %7ld %7ld %7ld %6ld %7ld %6ld %6ld %9.2f %9ld\n", categories[i].name,
+               tallies[i].runs, tallies[i].loaded, tallies[i].refused, tallies[i].usage,
+               tallies[i].signals, tallies[i].late, tallies[i].wrong, tallies[i].slowest,
+               tallies[i].most_kibibytes / 1024);
     qsort(sentences, MOST_SENTENCES, sizeof *sentences, compare_counts);
     size_t kinds = 0;
     while (kinds < MOST_SENTENCES && sentences[kinds].count > 0)

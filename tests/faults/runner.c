@@ -112,7 +112,8 @@ static double now(void)
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
-static void start(const char *path, const char *words, const char *const environment[])
+static void start(const char *path, const char *words, const char *input,
+                  const char *const environment[])
 {
     char copy[1024];
     char *arguments[MOST_ARGUMENTS] = {strdup(path)};
@@ -124,7 +125,7 @@ static void start(const char *path, const char *words, const char *const environ
          word = strtok(NULL, " "))
         arguments[count++] = word;
     posix_spawn_file_actions_init(&files);
-    posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_addopen(&files, 0, input != NULL ? input : "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_addopen(&files, 1, "out.txt", O_WRONLY | O_CREAT | O_TRUNC, 0600);
     posix_spawn_file_actions_addopen(&files, 2, "err.txt", O_WRONLY | O_CREAT | O_TRUNC, 0600);
     /* Nothing is written to them; posix_spawn is older than const. */
@@ -136,15 +137,15 @@ static void start(const char *path, const char *words, const char *const environ
     child = started;
 }
 
-ending run_words(const char *path, const char *words, const char *const environment[],
-                 unsigned seconds)
+ending run_words(const char *path, const char *words, const char *input,
+                 const char *const environment[], unsigned seconds)
 {
     struct rusage used;
     int status = 0;
     double began = now();
     signal(SIGALRM, on_alarm);
     late = 0;
-    start(path, words, environment);
+    start(path, words, input, environment);
     alarm(seconds);
     while (wait4(child, &status, 0, &used) < 0 && errno == EINTR)
         ;
@@ -159,7 +160,7 @@ ending run_words(const char *path, const char *words, const char *const environm
 void must_run(const char *path, const char *words)
 {
     const char *const environment[] = {"LC_ALL=C", "HOME=/", "PATH=/usr/bin:/bin", NULL};
-    ending end = run_words(path, words, environment, 60);
+    ending end = run_words(path, words, NULL, environment, 60);
     if (end.signal == 0 && end.status == 0)
         return;
     content messages = content_of("err.txt");

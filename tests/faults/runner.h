@@ -37,12 +37,13 @@ typedef struct ending {
 
 /*
  * Runs `path` with the words of a text as arguments and an environment, a list that ends with NULL.
- * Its output and its messages become the files out.txt and err.txt; its input is empty.
+ * Its input is a file, empty when NULL; its output and its messages become the files out.txt and
+ * err.txt.
  */
-ending run_words(const char *path, const char *words, const char *const environment[],
-                 unsigned seconds);
+ending run_words(const char *path, const char *words, const char *input,
+                 const char *const environment[], unsigned seconds);
 
-/* The same, which must end with 0. */
+/* The same without input, which must end with 0. */
 void must_run(const char *path, const char *words);
 
 /* The last line of a program's messages, or NULL when there is none; it points into them. */

@@ -45,9 +45,9 @@ static void write_file(const uint8_t *data, size_t size)
     FUZZ_CHECK(ftruncate(file, 0) == 0 && pwrite(file, data, size, 0) == (ssize_t)size);
     if (size < sizeof seal)
         return;
-    FUZZ_CHECK(sha256_begin(&digest, NULL) == GPTOSS_OK);
+    sha256_begin(&digest);
     sha256_add(&digest, data, size - sizeof seal);
-    FUZZ_CHECK(sha256_end(&digest, seal, NULL) == GPTOSS_OK);
+    sha256_end(&digest, seal);
     FUZZ_CHECK(pwrite(file, seal, sizeof seal, (off_t)(size - sizeof seal)) == sizeof seal);
 }
 

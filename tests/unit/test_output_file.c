@@ -71,11 +71,26 @@ static void check_failures(void)
               strstr(error.message, "cannot create") != NULL,
           "%s", error.message);
     CHECK(mkdir(scratch_path("there/directory"), 0777) == 0, "a directory");
-    CHECK(output_file_create(&file, scratch_path("there/directory"), 0666, &error) == GPTOSS_OK,
+    CHECK(output_file_create(&file, scratch_path("there/directory"), 0666, &error) == GPTOSS_IO &&
+              strstr(error.message, "should be a regular file but is a directory") != NULL,
           "%s", error.message);
+    CHECK(mkfifo(scratch_path("there/pipe"), 0666) == 0, "a pipe");
+    CHECK(output_file_create(&file, scratch_path("there/pipe"), 0666, &error) == GPTOSS_IO &&
+              strstr(error.message, "should be a regular file but is a pipe") != NULL,
+          "%s", error.message);
+    CHECK(output_file_create(&file, "/dev/null", 0666, &error) == GPTOSS_IO &&
+              strstr(error.message, "should be a regular file but is a device") != NULL,
+          "%s", error.message);
+    CHECK(remove(scratch_path("there/pipe")) == 0 && count_files() == 2, "%d", count_files());
+
+    /* What became a directory in the meantime. */
+    path = scratch_path("there/late");
+    CHECK(output_file_create(&file, path, 0666, &error) == GPTOSS_OK, "%s", error.message);
+    CHECK(mkdir(path, 0777) == 0, "a directory");
     CHECK(output_file_finish(&file, GPTOSS_OK) == GPTOSS_IO &&
-              strstr(error.message, "cannot rename") != NULL && count_files() == 2,
+              strstr(error.message, "cannot rename") != NULL,
           "%s", error.message);
+    CHECK(remove(path) == 0 && count_files() == 2, "%d", count_files());
 }
 
 /* A path without a directory is one in the present one. */

@@ -21,7 +21,8 @@ static void look(const team *self, void *user)
     seen *s = user;
     cpu_set_t mask;
     CPU_ZERO(&mask);
-    s->size = self->size;
+    if (self->rank == 0)
+        s->size = self->size;
     sched_getaffinity(0, sizeof mask, &mask);
     s->allowed[self->rank] = CPU_COUNT(&mask);
     s->processor[self->rank] = sched_getcpu();

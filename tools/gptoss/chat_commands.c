@@ -195,42 +195,48 @@ static int print_help(chat *of, const char *argument)
 
 /* ---- completion ------------------------------------------------------------------------------ */
 
-#define MOST_LINES 64
+#define MOST_LINES   64
+#define LONGEST_LINE 32
+
+/* The lines that can be completed; they take no memory that would have to be given back. */
+static struct {
+    char texts[MOST_LINES][LONGEST_LINE];
+    const char *lines[MOST_LINES + 1];
+    size_t count;
+} completion;
 
 /* Adds a line of the command's name, what is between, and `length` bytes. */
-static void add_line(const char **lines, size_t *count, const char *name, const char *between,
-                     const char *rest, size_t length)
+static void add_line(const char *name, const char *between, const char *rest, size_t length)
 {
-    char *line = NULL;
-    if (*count + 1 < MOST_LINES &&
-        asprintf(&line, "/%s%s%.*s", name, between, (int)length, rest) >= 0)
-        lines[(*count)++] = line; /* lives as long as the program */
+    if (completion.count == MOST_LINES)
+        return;
+    char *line = completion.texts[completion.count];
+    int written = snprintf(line, LONGEST_LINE, "/%s%s%.*s", name, between, (int)length, rest);
+    if (written < LONGEST_LINE)
+        completion.lines[completion.count++] = line;
 }
 
 /* A line for each command, and for each of the words that can stand behind it. */
-static void add_lines(const char **lines, size_t *count, const chat_command *of)
+static void add_lines(const chat_command *of)
 {
     const char *argument = of->argument;
-    add_line(lines, count, of->name, argument == NULL ? "" : " ", "", 0);
+    add_line(of->name, argument == NULL ? "" : " ", "", 0);
     if (argument == NULL || argument[0] != '[')
         return;
     for (const char *word = argument + 1; *word != '\0';) {
         size_t length = strcspn(word, "|]");
-        add_line(lines, count, of->name, " ", word, length);
+        add_line(of->name, " ", word, length);
         word += length + 1;
     }
 }
 
 const line_guide *chat_command_guide(void)
 {
-    static const char *lines[MOST_LINES];
     static const char *const before_files[] = {"/save ", "/load ", NULL};
-    static const line_guide guide = {lines, before_files};
-    size_t count = 0;
-    if (lines[0] != NULL)
-        return &guide;
+    static const line_guide guide = {completion.lines, before_files};
+    completion.count = 0;
     for (size_t i = 0; i < COMMANDS; i++)
-        add_lines(lines, &count, &commands[i]);
+        add_lines(&commands[i]);
     return &guide;
 }
 

@@ -7,6 +7,7 @@
 #include "console.h"
 #include "input.h"
 #include "messages_json.h"
+#include "text_stream.h"
 #include "whole_file.h"
 
 char *chat_file_path(const char *typed)
@@ -25,14 +26,12 @@ char *chat_file_path(const char *typed)
 static const char note_start[] = "{\"command\": \"chat\", \"precision\": \"";
 
 /* The conversation as a line of JSON, for a session with the precision of the cache; free
- * text->bytes. */
-static bool write_note(const chat *of, bool session, input_text *text)
+ * text->bytes. False when there is no memory for it. */
+static bool write_note(const chat *of, bool session, text_stream *text)
 {
-    *text = (input_text){NULL, 0};
-    FILE *stream = open_memstream(&text->bytes, &text->length);
-    if (stream == NULL)
+    if (!text_stream_open(text))
         return false;
-    json_writer json = JSON_WRITER(stream);
+    json_writer json = JSON_WRITER(text->to);
     json_put_object(&json, NULL);
     if (session) { /* as note_start has it */
         json_put_text(&json, "command", "chat");
@@ -40,8 +39,8 @@ static bool write_note(const chat *of, bool session, input_text *text)
     }
     messages_put(&json, of->talk.messages, of->talk.count);
     json_end_object(&json);
-    putc('\n', stream);
-    return fclose(stream) == 0;
+    putc('\n', text->to);
+    return text_stream_close(text);
 }
 
 /* Whether a session's cache is of the precision in use, so that going on with it is the same as
@@ -191,7 +190,7 @@ static bool is_other_file(const char *path)
 
 int chat_file_save(chat *of, const char *path)
 {
-    input_text text;
+    text_stream text;
     gptoss_error error;
     int status = EXIT_GOOD;
     if (is_other_file(path)) {
@@ -203,7 +202,7 @@ int chat_file_save(chat *of, const char *path)
         return EXIT_FAILED;
     }
     if (is_json_name(path))
-        status = whole_file_write(path, text.bytes, text.length) ? EXIT_GOOD : EXIT_FAILED;
+        status = whole_file_write(path, text.bytes, text.length, 0600) ? EXIT_GOOD : EXIT_FAILED;
     else if (gptoss_sequence_save(of->opened->sequence, text.bytes, text.length, path, &error) !=
              GPTOSS_OK)
         status = console_error(&error);

@@ -219,6 +219,13 @@ bool console_wait_input(int descriptor)
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
+static int failure = EXIT_FAILED;
+
+void console_fail_with(int status)
+{
+    failure = status;
+}
+
 void *console_resize(void *block, size_t count, size_t size)
 {
     if (count == 0)
@@ -226,7 +233,7 @@ void *console_resize(void *block, size_t count, size_t size)
     void *moved = reallocarray(block, count, size);
     if (moved == NULL) {
         console_note("out of memory: %zu elements of %zu bytes", count, size);
-        exit(console_close(EXIT_FAILED));
+        exit(console_close(failure));
     }
     return moved;
 }

@@ -70,8 +70,9 @@ void console_forget_interrupt(int presses);
 bool console_wait_input(int descriptor);
 
 /* realloc for `count` elements of `size` bytes; ends the program with a sentence when there is no
- * memory. The result is never NULL. */
+ * memory, with EXIT_FAILED or what console_fail_with has set. The result is never NULL. */
 void *console_resize(void *block, size_t count, size_t size);
+void console_fail_with(int exit_status);
 
 /* Seconds of a clock that only goes forward; and what they were when console_open was called. */
 double console_seconds(void);

@@ -3,10 +3,10 @@
 #include "console.h"
 
 /* Without a tokenizer the ids are the only thing to show. */
-static bool show_id(const generation *of, uint32_t id)
+static bool show_id(generation *of, uint32_t id)
 {
     char text[16];
-    int length = snprintf(text, sizeof text, of->kept.count > 1 ? " %u" : "%u", id);
+    int length = snprintf(text, sizeof text, of->ids_shown++ > 0 ? " %u" : "%u", id);
     return console_stream(text, (size_t)length);
 }
 
@@ -14,7 +14,8 @@ static bool on_token(void *user, const gptoss_generated *token)
 {
     generation *of = user;
     bool is_token = token->choice.id != UINT32_MAX;
-    record_add(&of->kept, token);
+    if (!of->streamed || of->kept.with_top) /* else it would only grow */
+        record_add(&of->kept, token);
     if (of->streamed) {
         if (of->opened->tokenizer != NULL)
             of->broken = !console_stream(token->text, token->text_length);

@@ -14,7 +14,8 @@ typedef struct generation {
     gptoss_sampling sampling;
     size_t mark;   /* tokens of the prompt after which the sequence is marked; 0: nowhere */
     bool streamed; /* text goes to standard output as it comes */
-    record kept;   /* what was generated */
+    size_t ids_shown;
+    record kept; /* what was generated; without probabilities not what is streamed */
     gptoss_result result;
     size_t reused; /* tokens of the prompt that the sequence had already */
     bool broken;   /* standard output could not be written */

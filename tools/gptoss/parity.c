@@ -202,6 +202,7 @@ int run_parity(const options *given)
     comparison of = {.reference = NULL};
     bool pass = false;
     bus_error_catch(EXIT_USAGE);
+    console_fail_with(EXIT_USAGE);
     int status = run_comparison(&of, given, &pass);
     gptoss_parity_free(of.report);
     gptoss_reference_close(of.candidate);

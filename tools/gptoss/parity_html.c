@@ -1,16 +1,16 @@
 /* gptoss parity --html: a heat map of layers x stages x positions in one page that needs nothing
  * else. Its fixed part is parity_page.html. */
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "console.h"
 #include "json_writer.h"
 #include "parity.h"
 #include "parity_page.h"
+#include "text_stream.h"
+#include "whole_file.h"
 
 /* ---- one byte for each row -------------------------------------------------------------------
  *
@@ -167,18 +167,15 @@ static void put_escaped(const char *text, size_t length, bool json, FILE *to)
 /* False when there was no memory for all of it. */
 static bool fill(const parity_run *of, writer write, bool json, FILE *to)
 {
-    char *text = NULL;
-    size_t length = 0;
-    FILE *memory = open_memstream(&text, &length);
-    if (memory == NULL)
+    text_stream text;
+    if (!text_stream_open(&text))
         return false;
-    write(of, memory);
-    bool whole = fflush(memory) == 0 && !ferror(memory);
-    whole = fclose(memory) == 0 && whole && text != NULL; /* fclose may lose it without a word */
-    if (whole)
-        put_escaped(text, length, json, to);
-    free(text);
-    return whole;
+    write(of, text.to);
+    if (!text_stream_close(&text))
+        return false;
+    put_escaped(text.bytes, text.length, json, to);
+    free(text.bytes);
+    return true;
 }
 
 /* False when something is missing; the stream may have failed too. */
@@ -206,39 +203,15 @@ static bool print_page(const parity_run *of, FILE *to)
     return true;
 }
 
-static int page_error(const char *path, int reason)
-{
-    console_note("%s could not be written: %s", path, strerror(reason));
-    return EXIT_FAILED;
-}
-
 int parity_write_page(const parity_run *of, const char *path)
 {
-    size_t room = strlen(path) + 32;
-    char *temporary = console_resize(NULL, room, 1);
-    snprintf(temporary, room, "%s.%ld.part", path, (long)getpid());
-    int status = EXIT_GOOD;
-    FILE *stream = fopen(temporary, "wxe");
-    if (stream == NULL) {
-        status = page_error(temporary, errno);
-    } else {
-        errno = 0;
-        bool good = print_page(of, stream) && fflush(stream) == 0 && !ferror(stream) &&
-                    fsync(fileno(stream)) == 0;
-        int reason = good || errno != 0 ? errno : EIO; /* of the first that failed */
-        if (fclose(stream) != 0 && good) {
-            good = false;
-            reason = errno;
-        }
-        if (good && rename(temporary, path) != 0) {
-            good = false;
-            reason = errno;
-        }
-        if (!good) {
-            status = page_error(path, reason);
-            unlink(temporary);
-        }
-    }
-    free(temporary);
-    return status;
+    text_stream page;
+    bool open = text_stream_open(&page);
+    bool whole = open && print_page(of, page.to);
+    whole = open && text_stream_close(&page) && whole;
+    if (!whole)
+        console_note("%s could not be written: out of memory", path);
+    bool good = whole && whole_file_write(path, page.bytes, page.length, 0666);
+    free(page.bytes);
+    return good ? EXIT_GOOD : EXIT_FAILED;
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "console.h"
@@ -23,12 +24,19 @@ static bool write_all(int descriptor, const char *bytes, size_t length)
     return fsync(descriptor) == 0 || errno == EINVAL; /* not every file system can */
 }
 
-bool whole_file_write(const char *path, const char *bytes, size_t length)
+bool whole_file_write(const char *path, const char *bytes, size_t length, unsigned permissions)
 {
     char *temporary = NULL;
-    if (asprintf(&temporary, "%s.%ld.part", path, (long)getpid()) < 0)
+    struct stat info;
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) { /* renaming would take its place */
+        console_note("%s could not be written: it is no regular file", path);
         return false;
-    int descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    }
+    if (asprintf(&temporary, "%s.%ld.part", path, (long)getpid()) < 0) {
+        console_note("%s could not be written: out of memory", path);
+        return false;
+    }
+    int descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, permissions);
     bool good = descriptor >= 0 && write_all(descriptor, bytes, length);
     int fault = errno;
     if (descriptor >= 0 && close(descriptor) != 0 && good) {

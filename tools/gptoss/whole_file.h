@@ -5,8 +5,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Writes a file that only its owner can read beside its place, and then puts it there. Returns
+/* Writes a file beside its place, and then puts it there. `permissions` are those of open, such as
+ * 0600, of which the user's umask takes some. What is there already must be a regular file. Returns
  * false, after a sentence, when that failed: what was there before is still there. */
-bool whole_file_write(const char *path, const char *bytes, size_t length);
+bool whole_file_write(const char *path, const char *bytes, size_t length, unsigned permissions);
 
 #endif
