@@ -264,9 +264,9 @@ gptoss_status header_salvage(gptoss_text text, const gptoss_role *role, bool clo
 /* ---- headers under way ----------------------------------------------------------------------- */
 
 #define MOST_STRANGE_WORDS 3
-#define MOST_STRANGE_BYTES 64   /* of them together: text without spaces is one word */
-#define LONGEST_WORD       128  /* that is a recipient or a content type */
-#define LONGEST_HEADER     1024 /* looked at for every token, so that it must not grow with them */
+#define MOST_STRANGE_BYTES 64  /* of them together: text without spaces is one word */
+#define LONGEST_WORD       128 /* that is a recipient or a content type */
+#define LONGEST_HEADER     512 /* looked at for every token, so that it must not grow with them */
 
 /* Whether a word has its place in a header, wherever it stands. */
 static bool word_belongs(gptoss_text word)
