@@ -266,6 +266,7 @@ gptoss_status header_salvage(gptoss_text text, const gptoss_role *role, bool clo
 #define MOST_STRANGE_WORDS 3
 #define MOST_STRANGE_BYTES 64  /* of them together: text without spaces is one word */
 #define LONGEST_WORD       128 /* that is a recipient or a content type */
+#define LONGEST_HEADER     512 /* looked at for every token, so that it must not grow with them */
 
 /* Whether a word has its place in a header, wherever it stands. */
 static bool word_belongs(gptoss_text word)
@@ -281,6 +282,8 @@ bool header_plausible(gptoss_text text, const gptoss_role *role)
     size_t strange = 0;
     size_t strange_bytes = 0;
     size_t at = 0;
+    if (text.length > LONGEST_HEADER)
+        return false;
     gptoss_text word = next_word(text, &at);
     if (word.data != NULL && (role == NULL || text_is(word, gptoss_role_name(*role))))
         word = next_word(text, &at); /* the role, or a tool in its place */

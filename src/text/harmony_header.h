@@ -37,8 +37,8 @@ gptoss_status header_salvage(gptoss_text text, const gptoss_role *role, bool clo
 
 /*
  * Whether a header that is not complete can still be one. It is not when it has more words that
- * mean nothing in a header, or longer ones, than a model would write there by mistake: then the
- * model left the header out and is in the middle of what it says.
+ * mean nothing in a header, or longer ones, than a model would write there by mistake, or more than
+ * 512 bytes: then the model left the header out and is in the middle of what it says.
  */
 bool header_plausible(gptoss_text text, const gptoss_role *role);
 

@@ -52,8 +52,10 @@ static bool read_ids(reading *in, gptoss_prompt *out)
         return false;
     out->ids = ids;
     uint64_t id;
+    size_t read = 0;
     for (pull_array(json); pull_element(json) && pull_u64(json, UINT32_MAX, &id);)
-        ids[out->id_count++] = (uint32_t)id;
+        ids[read++] = (uint32_t)id;
+    out->id_count = read;
     return json->status == GPTOSS_OK;
 }
 
@@ -106,12 +108,14 @@ static bool read_prompt(reading *in, gptoss_prompt *out)
     pull_object(&in->json);
     while (pull_member(&in->json, &name)) {
         sources += byte_span_is(name, "prompt") || byte_span_is(name, "ids");
+        if (sources > 1)
+            return pull_fail(&in->json, GPTOSS_FORMAT,
+                             "expected one \"prompt\" or \"ids\", found more");
         if (!read_member(in, name, out))
             return false;
     }
-    if (in->json.status == GPTOSS_OK && sources != 1)
-        pull_fail(&in->json, GPTOSS_FORMAT, "expected one \"prompt\" or \"ids\", found %s",
-                  sources == 0 ? "none" : "more");
+    if (in->json.status == GPTOSS_OK && sources == 0)
+        pull_fail(&in->json, GPTOSS_FORMAT, "expected one \"prompt\" or \"ids\", found none");
     return pull_end(&in->json);
 }
 

@@ -1,5 +1,6 @@
 #include "text/typescript.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "text/json_display.h"
@@ -111,15 +112,31 @@ static void append_one_of_property(text_buffer *out, const json_value *property,
 
 /* ---- objects --------------------------------------------------------------------------------- */
 
-static bool is_required(const json_value *schema, const char *name)
+static int compare_names(const void *left, const void *right)
+{
+    const char *const *a = left;
+    const char *const *b = right;
+    return strcmp(*a, *b);
+}
+
+/* The names that a schema requires, sorted because both they and the properties may be many; to be
+ * freed. NULL also when there is no memory, of which *out then knows. */
+static const char **required_names(text_buffer *out, const json_value *schema, size_t *count)
 {
     const json_value *list = member_array(schema, "required");
-    if (list == NULL)
-        return false;
+    *count = 0;
+    if (list == NULL || json_first(list) == NULL)
+        return NULL;
+    const char **names = malloc(json_count(list) * sizeof *names);
+    if (names == NULL) {
+        out->failed = true;
+        return NULL;
+    }
     for (const json_value *each = json_first(list); each != NULL; each = json_next(each))
-        if (json_is_string(each) && strcmp(json_string(each), name) == 0)
-            return true;
-    return false;
+        if (json_is_string(each))
+            names[(*count)++] = json_string(each);
+    qsort(names, *count, sizeof *names, compare_names);
+    return names;
 }
 
 /* The comments above a property, but for the description of one with oneOf. */
@@ -158,6 +175,20 @@ static void append_property(text_buffer *out, const json_value *property, bool r
     text_append(out, "\n");
 }
 
+static void append_properties(text_buffer *out, const json_value *schema,
+                              const json_value *properties, int indent)
+{
+    size_t count;
+    const char **names = required_names(out, schema, &count);
+    for (const json_value *each = json_first(properties); each != NULL; each = json_next(each)) {
+        const char *name = json_name(each);
+        bool required =
+            names != NULL && bsearch(&name, names, count, sizeof *names, compare_names) != NULL;
+        append_property(out, each, required, indent);
+    }
+    free(names);
+}
+
 static void append_object(text_buffer *out, const json_value *schema, int indent)
 {
     const char *description = member_string(schema, "description");
@@ -166,8 +197,7 @@ static void append_object(text_buffer *out, const json_value *schema, int indent
         text_append(out, "%*s// %s\n", indent, "", description);
     text_append(out, "{\n");
     if (properties != NULL && json_is_object(properties))
-        for (const json_value *each = json_first(properties); each != NULL; each = json_next(each))
-            append_property(out, each, is_required(schema, json_name(each)), indent);
+        append_properties(out, schema, properties, indent);
     text_append(out, "%*s}", indent, "");
 }
 

@@ -1,9 +1,10 @@
 /*
  * A whole model: configuration and header that need not agree.
  *
- *     config.json | 0 | header of model.safetensors | 0 | bytes of data, in decimal
+ *     config.json | 0 | header of model.safetensors | 0 | bytes of data, in decimal | 0 | changes
  *
- * Both files are written, and what opens is described, checked and run for a few tokens.
+ * Both files are written, and what opens is described, checked and run: a prompt, then token after
+ * token. Three bytes of a change are a place in the data and one its new byte.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,11 @@
 #include "fuzz.h"
 
 #define MOST_DATA ((size_t)1 << 20)
+
+typedef struct part {
+    const uint8_t *data;
+    size_t size;
+} part;
 
 static char directory[] = "/tmp/gptoss-fuzz-XXXXXX";
 static char config_path[64];
@@ -36,28 +42,63 @@ static void make_directory(void)
     FUZZ_CHECK(atexit(remove_files) == 0);
 }
 
-static void write_config(const uint8_t *data, size_t size)
+static void write_config(part text)
 {
     FILE *file = fopen(config_path, "wb");
-    FUZZ_CHECK(file != NULL && fwrite(data, 1, size, file) == size && fclose(file) == 0);
+    FUZZ_CHECK(file != NULL);
+    FUZZ_CHECK(fwrite(text.data, 1, text.size, file) == text.size && fclose(file) == 0);
 }
 
-/* Every two bytes of the data are a small number in BF16, as bytes they are small too. */
-static void write_weights(const uint8_t *header, size_t size, size_t data_size)
+/* Every two bytes of the data are a small number in BF16, as bytes they are small too; then come
+ * the changes. */
+static const uint8_t *make_data(size_t size, part changes)
+{
+    static uint8_t data[MOST_DATA];
+    for (size_t i = 0; i < size; i++)
+        data[i] = i % 2 == 0 ? (uint8_t)(i * 37) : (i % 3 == 0 ? 0x3e : 0xbd);
+    for (size_t i = 0; i + 4 <= changes.size && size > 0; i += 4) {
+        const uint8_t *change = changes.data + i;
+        size_t place = (size_t)change[0] << 16 | (size_t)change[1] << 8 | change[2];
+        data[place % size] = change[3];
+    }
+    return data;
+}
+
+static void write_weights(part header, const uint8_t *data, size_t data_size)
 {
     FILE *file = fopen(weights_path, "wb");
     uint8_t length[8];
     FUZZ_CHECK(file != NULL);
     for (int i = 0; i < 8; i++)
-        length[i] = (uint8_t)((uint64_t)size >> (8 * i));
-    fwrite(length, 1, sizeof length, file);
-    fwrite(header, 1, size, file);
-    for (size_t i = 0; i < data_size; i++)
-        fputc(i % 2 == 0 ? (int)(i * 37 % 256) : (i % 3 == 0 ? 0x3e : 0xbd), file);
+        length[i] = (uint8_t)((uint64_t)header.size >> (8 * i));
+    FUZZ_CHECK(fwrite(length, 1, sizeof length, file) == sizeof length);
+    FUZZ_CHECK(fwrite(header.data, 1, header.size, file) == header.size);
+    FUZZ_CHECK(fwrite(data, 1, data_size, file) == data_size);
     FUZZ_CHECK(fclose(file) == 0);
 }
 
-/* A few tokens, some of them beyond the window of the seeds. */
+/* A prompt in chunks, some of it beyond the window of the seeds, and then one token after another.
+ */
+static gptoss_status feed(gptoss_executor *executor, gptoss_sequence *sequence, uint32_t vocab,
+                          gptoss_error *error)
+{
+    uint32_t tokens[16];
+    uint32_t context = gptoss_sequence_context(sequence);
+    uint32_t prompt = context > 4 ? context - 4 : context;
+    gptoss_status status = GPTOSS_OK;
+    for (uint32_t i = 0; i < context; i++)
+        tokens[i] = i % vocab;
+    for (uint32_t at = 0, count = prompt; at < context && status == GPTOSS_OK;
+         at += count, count = 1) {
+        const float *logits = NULL;
+        status = gptoss_executor_feed(executor, sequence, tokens + at, count, NULL, NULL, &logits,
+                                      error);
+        FUZZ_CHECK((status == GPTOSS_OK) == (logits != NULL));
+        FUZZ_CHECK(status == GPTOSS_OK || status == GPTOSS_NUMERIC || status == GPTOSS_MEMORY);
+    }
+    return status;
+}
+
 static void run(const gptoss_model *model)
 {
     const gptoss_config *config = gptoss_model_config(model);
@@ -70,14 +111,8 @@ static void run(const gptoss_model *model)
     if (status == GPTOSS_OK)
         status = gptoss_sequence_open(
             model, &(gptoss_sequence_options){.context = context, .chunk = 4}, &sequence, &error);
-    uint32_t tokens[16];
-    for (uint32_t i = 0; i < context; i++)
-        tokens[i] = i % config->vocab;
-    const float *logits = NULL;
     if (status == GPTOSS_OK)
-        status =
-            gptoss_executor_feed(executor, sequence, tokens, context, NULL, NULL, &logits, &error);
-    FUZZ_CHECK((status == GPTOSS_OK) == (logits != NULL));
+        status = feed(executor, sequence, config->vocab, &error);
     fuzz_judge(status, &error);
     gptoss_sequence_close(sequence);
     gptoss_executor_close(executor);
@@ -101,20 +136,37 @@ static void use(const gptoss_model *model)
     run(model);
 }
 
+/* Takes what lies before the next 0 or the end. */
+static part next_part(part *rest)
+{
+    const uint8_t *zero = rest->size > 0 ? memchr(rest->data, 0, rest->size) : NULL;
+    part out = {rest->data, zero != NULL ? (size_t)(zero - rest->data) : rest->size};
+    size_t taken = out.size + (zero != NULL);
+    *rest = (part){rest->data + taken, rest->size - taken};
+    return out;
+}
+
+/* The number that the digits before anything else make, at most MOST_DATA. */
+static size_t read_number(part digits)
+{
+    size_t number = 0;
+    for (size_t i = 0; i < digits.size && number < MOST_DATA; i++) {
+        if (digits.data[i] < '0' || digits.data[i] > '9')
+            break;
+        number = 10 * number + (size_t)(digits.data[i] - '0');
+    }
+    return number < MOST_DATA ? number : MOST_DATA;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    const uint8_t *end = data + size;
-    const uint8_t *first = size > 0 ? memchr(data, 0, size) : NULL;
-    const uint8_t *header = first != NULL ? first + 1 : end;
-    const uint8_t *second = header < end ? memchr(header, 0, (size_t)(end - header)) : NULL;
-    const uint8_t *number = second != NULL ? second + 1 : end;
-    size_t bytes = 0;
-    for (; number < end && *number >= '0' && *number <= '9' && bytes < MOST_DATA; number++)
-        bytes = 10 * bytes + (size_t)(*number - '0');
+    part rest = {data, size};
+    part config = next_part(&rest);
+    part header = next_part(&rest);
+    size_t bytes = read_number(next_part(&rest));
     make_directory();
-    write_config(data, first != NULL ? (size_t)(first - data) : size);
-    write_weights(header, second != NULL ? (size_t)(second - header) : (size_t)(end - header),
-                  bytes < MOST_DATA ? bytes : MOST_DATA);
+    write_config(config);
+    write_weights(header, make_data(bytes, rest), bytes);
     gptoss_model *model = NULL;
     gptoss_error error = {0};
     gptoss_status status = gptoss_model_open(directory, &model, &error);

@@ -9,7 +9,7 @@
 #include "fuzz.h"
 #include "fuzz_harmony.h"
 
-#define MOST_BYTES 20000
+#define MOST_BYTES 2000
 
 /* ---- what the events say --------------------------------------------------------------------- */
 

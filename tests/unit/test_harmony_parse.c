@@ -271,6 +271,27 @@ static void check_late_header(void)
     text_free(&out);
 }
 
+/* Words that belong in a header are content all the same when there is no end of them. */
+static void check_endless_header(void)
+{
+    text_buffer said = {0};
+    text_buffer out = {0};
+    text_append(&said, "<|channel|>final to=x");
+    text_append(&out, "assistant>x#final(");
+    size_t header = said.length;
+    for (int i = 0; i < 100000; i++)
+        text_append(&said, " to=x%d", i);
+    text_append(&out, "%s)X ", said.bytes + header);
+    char *expected = strdup(out.bytes);
+    out.length = 0;
+    CHECK(hear(said.bytes, &(gptoss_parser_options){0}, &out), "it is refused");
+    CHECK(strcmp(out.bytes, expected) == 0, "%zu bytes are heard, expected %zu", out.length,
+          strlen(expected));
+    free(expected);
+    text_free(&said);
+    text_free(&out);
+}
+
 int main(void)
 {
     gptoss_tokenizer_open(GPTOSS_SOURCE_DIR "/tests/cli/data/tokenizer.json", &tokenizer, NULL);
@@ -283,6 +304,7 @@ int main(void)
     check_no_header();
     check_bytes();
     check_late_header();
+    check_endless_header();
     gptoss_tokenizer_close(tokenizer);
     return test_result();
 }

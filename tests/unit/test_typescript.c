@@ -48,6 +48,11 @@ static void check_objects(void)
                "\"b\": {\"type\": \"string\", \"default\": \"x\", \"description\": \"of b\"},"
                "\"a\": {\"type\": \"string\", \"enum\": [\"x\"], \"default\": \"x\"}}}",
                "{\n// of b\nb: string, // default: \"x\"\na?: \"x\", // default: x\n}");
+    check_type("{\"type\": \"object\", \"required\": [\"c\", 3, \"a\", \"c\", \"x\"], "
+               "\"properties\": {\"a\": {}, \"b\": {}, \"c\": {}}}",
+               "{\na: any,\nb?: any,\nc: any,\n}");
+    check_type("{\"type\": \"object\", \"required\": [3], \"properties\": {\"a\": {}}}",
+               "{\na?: any,\n}");
     check_type("{\"type\": \"object\", \"description\": \"outer\", \"properties\": {\"in\": {"
                "\"type\": \"object\", \"description\": \"inner\", \"properties\": {\"n\": {"
                "\"type\": \"number\", \"nullable\": true}}}}}",
