@@ -44,6 +44,7 @@ static int open_runtime(runtime *opened, const options *given)
     int status = runtime_open_model(opened, given);
     if (status == EXIT_GOOD)
         status = runtime_open_tokenizer(opened, given, true);
+    opened->marked = true;
     if (status == EXIT_GOOD)
         status = runtime_open_sequence(opened, given, 0, 0);
     return status;

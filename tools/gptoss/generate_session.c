@@ -79,6 +79,7 @@ int generate_session_open(runtime *of, const options *given, uint64_t prompt, ui
     gptoss_sequence_options how;
     if (given->session == NULL)
         return runtime_open_sequence(of, given, prompt, wanted);
+    of->marked = true;
     int status = check_place(given);
     if (status == EXIT_GOOD) /* what is in the file may be longer than what is wanted */
         status = runtime_plan_sequence(of, given, prompt, 0, &how);

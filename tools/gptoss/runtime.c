@@ -248,13 +248,13 @@ void runtime_put_run(json_writer *json, const gptoss_executor *executor)
 /* ---- context and memory ---------------------------------------------------------------------- */
 
 /* What must stay in memory: unlike the weights, it cannot be read again from a file. */
-static uint64_t working_bytes(const gptoss_memory *memory)
+static uint64_t working_bytes(const runtime *of, const gptoss_memory *memory)
 {
-    return memory->cache + memory->scratch;
+    return memory->cache + memory->scratch + (of->marked ? memory->marks : 0);
 }
 
-/* The largest context up to `most` whose cache and work space take at most `bytes`; 0: none. */
-static uint32_t largest_context(const gptoss_model *model, const options *given, uint32_t most,
+/* The largest context up to `most` whose sequence and work space take at most `bytes`; 0: none. */
+static uint32_t largest_context(const runtime *of, const options *given, uint32_t most,
                                 uint64_t bytes)
 {
     uint32_t fits = 0;
@@ -263,8 +263,8 @@ static uint32_t largest_context(const gptoss_model *model, const options *given,
         uint32_t middle = fits + (too_large - fits) / 2;
         gptoss_sequence_options wanted = runtime_sequence(given, middle);
         gptoss_memory memory;
-        gptoss_model_forecast(model, &wanted, &memory);
-        if (working_bytes(&memory) <= bytes)
+        gptoss_model_forecast(of->model, &wanted, &memory);
+        if (working_bytes(of, &memory) <= bytes)
             fits = middle;
         else
             too_large = middle;
@@ -305,21 +305,34 @@ static uint64_t memory_beside_weights(const runtime *of, const options *given,
     return at_most(rest > half ? rest : half, working_bytes_left(of, given, memory));
 }
 
+#define MARKS_ROOM (CONSOLE_NUMBER + 16)
+
+/* ", marks 3.4 MiB", or nothing where there will be none. */
+static const char *format_marks(const runtime *of, const gptoss_memory *memory,
+                                char text[MARKS_ROOM])
+{
+    char bytes[CONSOLE_NUMBER];
+    text[0] = '\0';
+    if (of->marked)
+        snprintf(text, MARKS_ROOM, ", marks %s", format_bytes(memory->marks, bytes));
+    return text;
+}
+
 static void note_memory(const runtime *of, const options *given, const gptoss_memory *memory,
                         uint32_t context)
 {
     char weights[CONSOLE_NUMBER], cache[CONSOLE_NUMBER], scratch[CONSOLE_NUMBER];
-    char available[CONSOLE_NUMBER], forms[CONSOLE_NUMBER];
+    char available[CONSOLE_NUMBER], forms[CONSOLE_NUMBER], marks[MARKS_ROOM];
     uint64_t beside = working_bytes_available(of, given, memory);
     format_bytes(memory->weights, weights);
     format_bytes(memory->available, available);
     console_verbose(given,
-                    "context %u: cache %s, work space %s; weights %s, other forms of them %s; "
+                    "context %u: cache %s, work space %s%s; weights %s, other forms of them %s; "
                     "available %s",
                     context, format_bytes(memory->cache, cache),
-                    format_bytes(memory->scratch, scratch), weights,
-                    format_bytes(bytes_of_forms(of, given), forms), available);
-    if (beside < memory->weights || beside - memory->weights < working_bytes(memory))
+                    format_bytes(memory->scratch, scratch), format_marks(of, memory, marks),
+                    weights, format_bytes(bytes_of_forms(of, given), forms), available);
+    if (beside < memory->weights || beside - memory->weights < working_bytes(of, memory))
         console_note("warning: the weights take %s and %s is available beside the rest: parts of "
                      "them will be read from disk again and again",
                      weights, available);
@@ -343,7 +356,7 @@ static uint32_t context_possible(const runtime *of, const options *given, uint32
     gptoss_memory memory;
     gptoss_model_forecast(of->model, &sequence, &memory);
     uint64_t most = memory_beside_weights(of, given, &memory);
-    uint32_t fits = largest_context(of->model, given, wanted, most);
+    uint32_t fits = largest_context(of, given, wanted, most);
     if (fits < wanted && fits > 0) {
         bool bound = most == working_bytes_left(of, given, &memory);
         char bytes[CONSOLE_NUMBER];
@@ -361,17 +374,18 @@ int runtime_check_memory(const runtime *of, const options *given,
     if (sequence->context > gptoss_model_config(of->model)->context)
         return EXIT_GOOD; /* the library refuses it */
     gptoss_model_forecast(of->model, sequence, &memory);
-    bool bound = working_bytes(&memory) > working_bytes_left(of, given, &memory);
-    if (!bound && working_bytes(&memory) <= working_bytes_available(of, given, &memory))
+    uint64_t needed = working_bytes(of, &memory);
+    bool bound = needed > working_bytes_left(of, given, &memory);
+    if (!bound && needed <= working_bytes_available(of, given, &memory))
         return EXIT_GOOD;
     char cache[CONSOLE_NUMBER], scratch[CONSOLE_NUMBER], forms[CONSOLE_NUMBER];
-    char most[CONSOLE_NUMBER];
+    char most[CONSOLE_NUMBER], marks[MARKS_ROOM];
     bool has_context = command_flag_lettered(given->command, 'c') != NULL;
     bool has_forms = bytes_of_forms(of, given) > 0;
     console_note("not enough memory for a context of %u tokens: the cache takes %s and the work "
-                 "space %s%s%s%s, %s is %s; a smaller %s--chunk takes less",
+                 "space %s%s%s%s%s, %s is %s; a smaller %s--chunk takes less",
                  sequence->context, format_bytes(memory.cache, cache),
-                 format_bytes(memory.scratch, scratch),
+                 format_bytes(memory.scratch, scratch), format_marks(of, &memory, marks),
                  has_forms ? ", other forms of the weights " : "",
                  has_forms ? format_bytes(bytes_of_forms(of, given), forms) : "",
                  bound && given->mlock ? ", and the weights are locked" : "",

@@ -11,6 +11,7 @@ typedef struct runtime {
     gptoss_tokenizer *tokenizer; /* NULL when there is none */
     gptoss_executor *executor;
     gptoss_sequence *sequence;
+    bool marked;    /* the sequence will be marked, which takes memory besides */
     bool prepared;  /* runtime_prepare_model has been called */
     uint64_t forms; /* bytes that it took for other forms of the weights */
 } runtime;
