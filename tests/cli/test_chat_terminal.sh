@@ -52,6 +52,23 @@ shows()
     done
 }
 
+# ready: waits for a prompt with nothing behind it. What is typed before is kept for it, but keys
+# that stop something would stop what is before it.
+ready()
+{
+    local waited=0
+    checks=$((checks + 1))
+    until [[ $(screen | grep -v '^$' | tail -n 1) =~ ^(shell\$|>|\?|functions\.look>)$ ]]; do
+        if ((waited++ > 600)); then
+            screen >out
+            complain "waited for a prompt"
+            finish || true
+            exit 1
+        fi
+        sleep 0.1
+    done
+}
+
 type_text()
 {
     mux send-keys -l "$1"
@@ -84,10 +101,27 @@ start()
     enter "$*; echo \"status \$?\"" 1 '^>$|status [0-9]'
 }
 
-# Leaves the chat and sees how it ended.
+# The program that the terminal's shell runs, and sending a signal to it.
+chat_process()
+{
+    pgrep -P "$(mux display-message -p '#{pane_pid}')"
+}
+
+signal()
+{
+    kill "-$1" "$(chat_process)"
+}
+
+# Leaves the chat by a key and sees how it ended.
 leave()
 {
-    keys "$@"
+    ready
+    keys "$1"
+    ended
+}
+
+ended()
+{
     shows 1 '^status [0-9]+$'
     status=$(screen | grep -Eo '^status [0-9]+$' | tail -n 1)
     status=${status#status }
@@ -165,7 +199,7 @@ keys Up Up
 shows 2 '^nine$'
 keys C-c
 enter /quit 1 '^status'
-leave ''
+ended
 expect_status 0
 
 # What was typed is there the next time, several lines as one.
@@ -173,7 +207,8 @@ start "$chat"
 keys Up Up Up
 shows 1 '^> eight$'
 shows 1 '^nine$'
-leave C-c C-d
+keys C-c
+leave C-d
 expect_status 0
 
 # ---- the interrupt key -----------------------------------------------------------------------------
@@ -187,13 +222,17 @@ enter '/save stopped.json' 1 '^saved 2 turns'
 expect_json stopped.json 'array 5' messages
 expect "what was said stays" bash -c "'$json_get' stopped.json messages 2 content | grep -q '^ la la'"
 type_text 'away with it'
+shows 1 '^> away with it$'
 keys C-c
 enter short 2 '^Yes!$'
+ready
 keys C-c
 shows 1 '^Ctrl-C again, Ctrl-D or /quit ends the chat$'
 type_text x
+shows 1 '^> x$'
 keys C-c
 enter short 3 '^Yes!$'
+ready
 keys C-c
 shows 2 '^Ctrl-C again, Ctrl-D or /quit ends the chat$'
 leave C-c
@@ -209,8 +248,114 @@ enter fg 1 '^> sho$'
 type_text rt
 keys Enter
 shows 1 '^Yes!$'
+ready
 keys C-d
 shows 1 '^shell\$$'
+
+# The signal does what the key does.
+start "$chat"
+signal INT
+shows 1 '^Ctrl-C again'
+type_text 'away with it'
+shows 1 '^> away with it$'
+signal INT
+ready
+enter short 1 '^Yes!$'
+ready
+signal INT
+shows 2 '^Ctrl-C again'
+ready
+signal INT
+ended
+expect_status 0
+
+# ---- keys while an answer comes --------------------------------------------------------------------
+
+# as_before: whether the terminal is as it was before the chat, which is over or stopped.
+as_before()
+{
+    ready
+    enter 'stty -a >after; cmp before after && echo "as before"' "$1" '^as before$'
+}
+
+# They are not seen in it, and there for the next prompt.
+start "stty -a >before; $chat -n 3000"
+enter long 1 ' la la la'
+type_text 'short'
+keys Enter
+type_text '/rea'
+shows 1 '^cut after 3000 tokens'
+shows 1 '^> short$'
+shows 1 '^Yes!$'
+shows 1 '^> /rea$'
+keys Tab
+shows 1 '^> /reasoning$'
+screen >out
+expect "the answer is as it was said" bash -c "! grep -Eq 'la.*(short|/rea)' out"
+expect "nothing is seen twice" test "$(grep -c short out)" == 1
+keys C-c
+
+# What is pasted meanwhile stays in one piece.
+enter long 2 '^ la la la'
+printf 'pasted one\npasted two' | mux paste-buffer -p -b "$(mux load-buffer -b text - && echo text)"
+shows 2 '^cut after 3000 tokens'
+shows 1 '^> pasted one$'
+shows 1 '^pasted two$'
+keys Enter
+shows 1 "$hello"
+leave C-d
+expect_status 0
+as_before 1
+
+# The shell's keys find the terminal as it was; the chat takes it again.
+start "stty -a >before; $chat"
+enter long 1 ' la la la'
+keys C-z
+shows 1 'Stopped'
+as_before 1
+enter fg 2 'la la la'
+type_text 'unseen'
+keys C-c
+shows 1 '^stopped; /continue goes on$'
+ready
+expect "nor what the key has thrown away" bash -c '! grep -q unseen' <<<"$(screen)"
+enter long 3 'la la la'
+signal TERM
+shows 1 'Terminated'
+as_before 2
+start "stty -a >before; $chat"
+enter long 1 ' la la la'
+keys C-\\
+shows 1 'Quit'
+as_before 1
+
+# The window is closed.
+start "$chat --session closed"
+enter short 1 '^Yes!$'
+enter long 1 ' la la la'
+left=$(chat_process)
+mux kill-server
+for ((waited = 0; waited < 600; waited++)); do
+    kill -0 "$left" 2>/dev/null || break
+    sleep 0.1
+done
+expect "it ends with its window" test "$waited" -lt 600
+start "$chat --session closed"
+shows 1 '^going on after 1 turn,'
+leave C-d
+expect_status 0
+
+# A terminal whose lines are not edited shows what was typed when it is its turn.
+start "stty -a >before; TERM=dumb $chat -n 3000"
+enter long 1 ' la la la'
+type_text 'short'
+keys Enter
+shows 1 '^cut after 3000 tokens'
+shows 1 '^> short$'
+shows 1 '^Yes!$'
+leave C-d
+expect_status 0
+as_before 1
 
 # ---- the size of the window ------------------------------------------------------------------------
 
@@ -245,7 +390,7 @@ expect_status 0
 # killed: ends the program of the terminal without any warning.
 killed()
 {
-    kill -9 "$(pgrep -P "$(mux display-message -p '#{pane_pid}')")"
+    signal KILL
     shows 1 '^status 137$'
 }
 
@@ -302,8 +447,10 @@ enter x 1 '^expected one of the letters'
 enter d 1 '^dropped [0-9] turns?, '
 shows 4 "$hello"
 enter long 2 '\(d\)rop the oldest turns'
+ready
 keys d Enter
 shows 3 '\(d\)rop the oldest turns'
+ready
 keys s Enter
 shows 1 '^cut: the context of 300 tokens is full$'
 shows 1 '^>$'
@@ -331,6 +478,7 @@ expect_status 0
 # A terminal that cannot move its cursor, and none that is told.
 start "TERM=dumb $chat"
 enter short 1 '^Yes!$'
+ready
 keys C-c
 shows 1 '^Ctrl-C again'
 leave C-d

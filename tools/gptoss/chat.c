@@ -184,6 +184,8 @@ static int run(chat *of)
     bool alone = given->prompt != NULL || given->file != NULL;
     show_open(&of->show, given);
     int status = open_talk(of);
+    if (status == EXIT_GOOD && !alone)
+        of->input = line_input_open(chat_command_guide());
     if (status == EXIT_GOOD)
         status = runtime_open_executor(of->opened, given, GPTOSS_NUMERICS_F32);
     if (status != EXIT_GOOD)
@@ -191,7 +193,6 @@ static int run(chat *of)
     of->sampling = sampling_asked(given, gptoss_model_config(of->opened->model));
     if (alone)
         return answer_once(of);
-    of->input = line_input_open(chat_command_guide());
     greet(of);
     return talk(of);
 }

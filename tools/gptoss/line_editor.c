@@ -284,6 +284,14 @@ void line_editor_close(line_editor *editor)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
+/* The key was pressed before the editor took the terminal's signals for keys, or someone sent the
+ * signal, which ends its line without a result. */
+static line_result stopped(line_editor *editor)
+{
+    const LineInfoW *line = el_wline(editor->edit);
+    return line->lastchar > line->buffer ? LINE_CLEARED : LINE_STOP;
+}
+
 line_result line_editor_read(line_editor *editor, const char *prompt, input_text *out)
 {
     int count = 0;
@@ -297,7 +305,7 @@ line_result line_editor_read(line_editor *editor, const char *prompt, input_text
     editor->prompt = NULL;
     if (line == NULL || count <= 0) {
         fputc('\n', stderr);
-        return LINE_END;
+        return console_interrupted() ? stopped(editor) : LINE_END;
     }
     if (editor->cleared)
         return count > 1 ? LINE_CLEARED : LINE_STOP;

@@ -8,6 +8,7 @@
 #include "console.h"
 #include "history_file.h"
 #include "line_editor.h"
+#include "terminal.h"
 
 struct line_input {
     line_editor *editor; /* NULL: lines come as the terminal or the file gives them */
@@ -16,6 +17,7 @@ struct line_input {
     char *bytes;   /* read ahead of the lines: [begin, end) of `room` */
     size_t begin, end, room;
     bool ended;
+    size_t unseen; /* bytes of the next lines that were typed while keys were not shown */
 };
 
 /* ---- without an editor ----------------------------------------------------------------------- */
@@ -46,8 +48,19 @@ static line_result read_more(line_input *in)
     return LINE_READ;
 }
 
+/* Shows a line that the terminal did not show when it was typed. */
+static void show_unseen(line_input *in, const char *line, size_t length)
+{
+    if (in->unseen == 0)
+        return;
+    fwrite(line, 1, length, stderr);
+    fputc('\n', stderr);
+    in->unseen -= in->unseen > length ? length + 1 : in->unseen;
+}
+
 static line_result take_line(line_input *in, size_t length, size_t skipped, input_text *out)
 {
+    show_unseen(in, in->bytes + in->begin, length);
     out->bytes = console_resize(NULL, length + 1, 1);
     if (length > 0)
         memcpy(out->bytes, in->bytes + in->begin, length);
@@ -97,6 +110,8 @@ line_input *line_input_open(const line_guide *guide)
         in->history = history_file_path();
     if (in->history != NULL)
         history_file_read(in->history, recall, in->editor);
+    if (in->prompts)
+        terminal_hush(in->editor != NULL);
     return in;
 }
 
@@ -104,10 +119,17 @@ void line_input_close(line_input *in)
 {
     if (in == NULL)
         return;
+    terminal_show();
     line_editor_close(in->editor);
     free(in->history);
     free(in->bytes);
     free(in);
+}
+
+void line_input_forget(line_input *in)
+{
+    if (in->prompts)
+        terminal_forget();
 }
 
 bool line_input_prompts(const line_input *in)
@@ -118,8 +140,12 @@ bool line_input_prompts(const line_input *in)
 line_result line_input_read(line_input *in, const char *prompt, input_text *out)
 {
     *out = (input_text){NULL, 0};
-    return in->editor != NULL ? line_editor_read(in->editor, prompt, out)
-                              : read_plain(in, prompt, out);
+    in->unseen += terminal_show();
+    line_result result = in->editor != NULL ? line_editor_read(in->editor, prompt, out)
+                                            : read_plain(in, prompt, out);
+    if (in->prompts)
+        terminal_hush(in->editor != NULL);
+    return result;
 }
 
 void line_input_remember(line_input *in, const char *text, size_t length)
