@@ -1,131 +1,15 @@
 #!/usr/bin/env bash
-# gptoss chat as a person has it: a terminal, driven by tmux, whose screen is read. Nothing waits for
-# a time, everything for what appears.
+# gptoss chat at a terminal: editing, recalling, several lines, windows, files, questions, colours.
 # shellcheck source=library.sh
 . "${BASH_SOURCE%/*}/library.sh"
-script_model=$8
+# shellcheck source=terminal.sh
+. "${BASH_SOURCE%/*}/terminal.sh"
 austen=$(cd "$here/../../models/austen" && pwd)
 
-if ! command -v tmux >/dev/null; then
-    echo "SKIPPED: tmux is not installed, so that gptoss chat is not tried at a terminal"
-    exit 77
-fi
 if ! "$gptoss" --version | grep -q libedit; then
     echo "SKIPPED: built without libedit, so that lines are not edited"
     exit 77
 fi
-
-"$script_model" model "$here/data/tokenizer.json" <"$here/data/chat.rules"
-mkdir home
-: >out
-: >err
-status=none
-
-# ---- the terminal ----------------------------------------------------------------------------------
-
-unset TMUX NO_COLOR
-mux()
-{
-    tmux -L "gptoss-$$" -f /dev/null "$@"
-}
-trap 'mux kill-server 2>/dev/null || true; rm -rf "$scratch"' EXIT
-
-# What the terminal shows and has shown, long lines in one piece, without spaces at their ends.
-screen()
-{
-    mux capture-pane -p -J -S - "$@" | sed 's/ *$//'
-}
-
-# shows TIMES PATTERN: waits until so many lines match.
-shows()
-{
-    local waited=0
-    checks=$((checks + 1))
-    until (($(screen | grep -Ec -e "$2") >= $1)); do
-        if ((waited++ > 600)); then
-            screen >out
-            complain "waited for $1 lines with: $2"
-            finish || true
-            exit 1
-        fi
-        sleep 0.1
-    done
-}
-
-# ready: waits for a prompt with nothing behind it. What is typed before is kept for it, but keys
-# that stop something would stop what is before it.
-ready()
-{
-    local waited=0
-    checks=$((checks + 1))
-    until [[ $(screen | grep -v '^$' | tail -n 1) =~ ^(shell\$|>|\?|functions\.look>)$ ]]; do
-        if ((waited++ > 600)); then
-            screen >out
-            complain "waited for a prompt"
-            finish || true
-            exit 1
-        fi
-        sleep 0.1
-    done
-}
-
-type_text()
-{
-    mux send-keys -l "$1"
-}
-
-keys()
-{
-    mux send-keys "$@"
-}
-
-# enter TEXT TIMES PATTERN: types a line and waits for what it brings.
-enter()
-{
-    shown="typed: $1"
-    type_text "$1"
-    keys Enter
-    shows "$2" "$3"
-}
-
-# start COMMAND...: a new terminal of 80 columns with a shell in it, in which the command is run.
-start()
-{
-    shown="$*"
-    mux kill-server 2>/dev/null || true
-    while mux has-session 2>/dev/null; do sleep 0.1; done
-    mux -u new-session -d -x 80 -y 24 \
-        "env HOME='$scratch/home' PS1='shell\$ ' TERM=screen-256color bash --norc --noprofile -i"
-    mux set-option -g history-limit 50000 >/dev/null
-    shows 1 '^shell\$'
-    enter "$*; echo \"status \$?\"" 1 '^>$|status [0-9]'
-}
-
-# The program that the terminal's shell runs, and sending a signal to it.
-chat_process()
-{
-    pgrep -P "$(mux display-message -p '#{pane_pid}')"
-}
-
-signal()
-{
-    kill "-$1" "$(chat_process)"
-}
-
-# Leaves the chat by a key and sees how it ended.
-leave()
-{
-    ready
-    keys "$1"
-    ended
-}
-
-ended()
-{
-    shows 1 '^status [0-9]+$'
-    status=$(screen | grep -Eo '^status [0-9]+$' | tail -n 1)
-    status=${status#status }
-}
 
 chat="$gptoss chat -m model --temp 0"
 hello='Hello wide 世界\.$'
@@ -210,152 +94,6 @@ shows 1 '^nine$'
 keys C-c
 leave C-d
 expect_status 0
-
-# ---- the interrupt key -----------------------------------------------------------------------------
-
-start "$chat"
-enter long 1 ' la la la'
-keys C-c
-shows 1 '^stopped; /continue goes on$'
-enter short 1 '^Yes!$'
-enter '/save stopped.json' 1 '^saved 2 turns'
-expect_json stopped.json 'array 5' messages
-expect "what was said stays" bash -c "'$json_get' stopped.json messages 2 content | grep -q '^ la la'"
-type_text 'away with it'
-shows 1 '^> away with it$'
-keys C-c
-enter short 2 '^Yes!$'
-ready
-keys C-c
-shows 1 '^Ctrl-C again, Ctrl-D or /quit ends the chat$'
-type_text x
-shows 1 '^> x$'
-keys C-c
-enter short 3 '^Yes!$'
-ready
-keys C-c
-shows 2 '^Ctrl-C again, Ctrl-D or /quit ends the chat$'
-leave C-c
-expect_status 0
-
-# Stopped by the shell's key and taken up again.
-start "$chat"
-type_text 'sho'
-shows 1 '^> sho$'
-keys C-z
-shows 1 'Stopped'
-enter fg 1 '^> sho$'
-type_text rt
-keys Enter
-shows 1 '^Yes!$'
-ready
-keys C-d
-shows 1 '^shell\$$'
-
-# The signal does what the key does.
-start "$chat"
-signal INT
-shows 1 '^Ctrl-C again'
-type_text 'away with it'
-shows 1 '^> away with it$'
-signal INT
-ready
-enter short 1 '^Yes!$'
-ready
-signal INT
-shows 2 '^Ctrl-C again'
-ready
-signal INT
-ended
-expect_status 0
-
-# ---- keys while an answer comes --------------------------------------------------------------------
-
-# as_before: whether the terminal is as it was before the chat, which is over or stopped.
-as_before()
-{
-    ready
-    enter 'stty -a >after; cmp before after && echo "as before"' "$1" '^as before$'
-}
-
-# They are not seen in it, and there for the next prompt.
-start "stty -a >before; $chat -n 3000"
-enter long 1 ' la la la'
-type_text 'short'
-keys Enter
-type_text '/rea'
-shows 1 '^cut after 3000 tokens'
-shows 1 '^> short$'
-shows 1 '^Yes!$'
-shows 1 '^> /rea$'
-keys Tab
-shows 1 '^> /reasoning$'
-screen >out
-expect "the answer is as it was said" bash -c "! grep -Eq 'la.*(short|/rea)' out"
-expect "nothing is seen twice" test "$(grep -c short out)" == 1
-keys C-c
-
-# What is pasted meanwhile stays in one piece.
-enter long 2 '^ la la la'
-printf 'pasted one\npasted two' | mux paste-buffer -p -b "$(mux load-buffer -b text - && echo text)"
-shows 2 '^cut after 3000 tokens'
-shows 1 '^> pasted one$'
-shows 1 '^pasted two$'
-keys Enter
-shows 1 "$hello"
-leave C-d
-expect_status 0
-as_before 1
-
-# The shell's keys find the terminal as it was; the chat takes it again.
-start "stty -a >before; $chat"
-enter long 1 ' la la la'
-keys C-z
-shows 1 'Stopped'
-as_before 1
-enter fg 2 'la la la'
-type_text 'unseen'
-keys C-c
-shows 1 '^stopped; /continue goes on$'
-ready
-expect "nor what the key has thrown away" bash -c '! grep -q unseen' <<<"$(screen)"
-enter long 3 'la la la'
-signal TERM
-shows 1 'Terminated'
-as_before 2
-start "stty -a >before; $chat"
-enter long 1 ' la la la'
-keys C-\\
-shows 1 'Quit'
-as_before 1
-
-# The window is closed.
-start "$chat --session closed"
-enter short 1 '^Yes!$'
-enter long 1 ' la la la'
-left=$(chat_process)
-mux kill-server
-for ((waited = 0; waited < 600; waited++)); do
-    kill -0 "$left" 2>/dev/null || break
-    sleep 0.1
-done
-expect "it ends with its window" test "$waited" -lt 600
-start "$chat --session closed"
-shows 1 '^going on after 1 turn,'
-leave C-d
-expect_status 0
-
-# A terminal whose lines are not edited shows what was typed when it is its turn.
-start "stty -a >before; TERM=dumb $chat -n 3000"
-enter long 1 ' la la la'
-type_text 'short'
-keys Enter
-shows 1 '^cut after 3000 tokens'
-shows 1 '^> short$'
-shows 1 '^Yes!$'
-leave C-d
-expect_status 0
-as_before 1
 
 # ---- the size of the window ------------------------------------------------------------------------
 
@@ -475,14 +213,7 @@ expect_line out '^thinking:$'
 leave C-d
 expect_status 0
 
-# A terminal that cannot move its cursor, and none that is told.
-start "TERM=dumb $chat"
-enter short 1 '^Yes!$'
-ready
-keys C-c
-shows 1 '^Ctrl-C again'
-leave C-d
-expect_status 0
+# A locale without any characters but those of ASCII.
 start "LC_ALL=C $chat"
 type_text 'wide 世界'
 keys BSpace Enter
