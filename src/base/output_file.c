@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* A file without a name in the directory of `path`; negative when there is no such thing. */
@@ -30,10 +31,22 @@ static bool give_name(const output_file *file)
     return linkat(AT_FDCWD, link, AT_FDCWD, file->temporary, AT_SYMLINK_FOLLOW) == 0;
 }
 
+static gptoss_status check_place(const char *path, gptoss_error *error)
+{
+    struct stat there;
+    if (stat(path, &there) != 0 || S_ISREG(there.st_mode))
+        return GPTOSS_OK;
+    return fail(error, GPTOSS_IO, "%s is there and %s; it stays as it is", path,
+                S_ISDIR(there.st_mode) ? "a directory" : "no regular file");
+}
+
 gptoss_status output_file_create(output_file *file, const char *path, unsigned permissions,
                                  gptoss_error *error)
 {
     uint32_t random;
+    gptoss_status status = check_place(path, error);
+    if (status != GPTOSS_OK)
+        return status;
     if (getrandom(&random, sizeof random, GRND_NONBLOCK) != (ssize_t)sizeof random)
         random = (uint32_t)getpid(); /* early after boot there is no more */
     *file = (output_file){.path = path, .error = error};
@@ -46,8 +59,7 @@ gptoss_status output_file_create(output_file *file, const char *path, unsigned p
             open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, permissions);
     if (file->descriptor >= 0)
         return GPTOSS_OK;
-    gptoss_status status =
-        fail(error, GPTOSS_IO, "%s: cannot create: %s", file->temporary, strerror(errno));
+    status = fail(error, GPTOSS_IO, "cannot create %s: %s", path, strerror(errno));
     free(file->temporary);
     return status;
 }

@@ -21,7 +21,8 @@ typedef struct output_file {
 } output_file;
 
 /* `permissions` are those of open, such as 0666, of which the user's umask takes some. `path` and
- * `error` must outlive the file. A failure leaves nothing to finish. */
+ * `error` must outlive the file. What is there and no regular file is refused: to rename a file
+ * over a device would take it away. A failure leaves nothing to finish. */
 gptoss_status output_file_create(output_file *file, const char *path, unsigned permissions,
                                  gptoss_error *error);
 

@@ -23,7 +23,9 @@ mux()
 {
     tmux -L "gptoss-$$" -f /dev/null "$@"
 }
-trap 'mux kill-server 2>/dev/null || true; rm -rf "$scratch"' EXIT
+# What runs in the terminal may outlive it by a moment, and still write files.
+trap 'mux kill-server 2>/dev/null || true
+      until rm -rf "$scratch" 2>/dev/null; do sleep 0.1; done' EXIT
 
 # What the terminal shows and has shown, long lines in one piece, without spaces at their ends.
 screen()
@@ -97,7 +99,7 @@ start()
     mux kill-server 2>/dev/null || true
     while mux has-session 2>/dev/null; do sleep 0.1; done
     mux -u new-session -d -x 80 -y 24 \
-        "env HOME='$scratch/home' PS1='shell\$ ' TERM=screen-256color bash --norc --noprofile -i"
+        "env HOME='$scratch/home' HISTFILE=/dev/null PS1='shell\$ ' TERM=screen-256color bash --norc --noprofile -i"
     mux set-option -g history-limit 50000 >/dev/null
     shows 1 '^shell\$'
     enter "$*; echo \"status \$?\"" 1 '^>$|status [0-9]'

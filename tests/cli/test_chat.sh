@@ -422,11 +422,21 @@ expect_out 'Yes!\n'
 expect_json still.json 'array 3' messages
 expect "nothing is left behind" bash -c '! ls | grep -q part'
 printf 'precious' >precious
-printf 'short\n/save precious\n' >in
-run "${chat[@]}"
-expect_status 1
-expect_line err '^gptoss: precious is there and no conversation; it stays as it is$'
+mkdir folder
+mkfifo pipe pipe.json
+for name in precious folder pipe pipe.json folder/; do
+    printf 'short\n/save %s\n' $name >in
+    run "${chat[@]}"
+    expect_status 1
+    expect_line err "^gptoss: $name is there and no conversation; it stays as it is\$"
+done
 expect "another file is not overwritten" test "$(cat precious)" == precious
+expect "nor what is no file" test -p pipe -a -p pipe.json -a -d folder
+: >in
+run "${chat[@]}" --session nowhere/session -p hello
+expect_status 1
+expect_out ''
+expect_err 'gptoss: nowhere/session: a session cannot be kept in nowhere: No such file or directory'
 printf '/save ~/home.json\n' >in
 run "${chat[@]}"
 expect_status 0

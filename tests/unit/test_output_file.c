@@ -70,12 +70,29 @@ static void check_failures(void)
     CHECK(output_file_create(&file, scratch_path("nowhere/file"), 0666, &error) == GPTOSS_IO &&
               strstr(error.message, "cannot create") != NULL,
           "%s", error.message);
-    CHECK(mkdir(scratch_path("there/directory"), 0777) == 0, "a directory");
     CHECK(output_file_create(&file, scratch_path("there/directory"), 0666, &error) == GPTOSS_OK,
           "%s", error.message);
+    CHECK(mkdir(scratch_path("there/directory"), 0777) == 0, "a directory meanwhile");
     CHECK(output_file_finish(&file, GPTOSS_OK) == GPTOSS_IO &&
               strstr(error.message, "cannot rename") != NULL && count_files() == 2,
           "%s", error.message);
+}
+
+/* What is no regular file is not replaced by one. */
+static void check_places(void)
+{
+    output_file file;
+    gptoss_error error = {GPTOSS_OK, ""};
+    const char *fifo = scratch_path("there/fifo");
+    CHECK(output_file_create(&file, scratch_path("there/directory"), 0666, &error) == GPTOSS_IO &&
+              strstr(error.message, "there/directory is there and a directory") != NULL,
+          "%s", error.message);
+    CHECK(mkfifo(fifo, 0666) == 0, "a fifo");
+    CHECK(output_file_create(&file, fifo, 0666, &error) == GPTOSS_IO &&
+              strstr(error.message, "is there and no regular file") != NULL,
+          "%s", error.message);
+    CHECK(count_files() == 3, "%d", count_files());
+    unlink(fifo);
 }
 
 /* A path without a directory is one in the present one. */
@@ -150,6 +167,7 @@ int main(void)
     CHECK(remove(scratch_path("there/private")) == 0, "removed");
     check_finish("file", 0666);
     check_failures();
+    check_places();
     check_limit();
     check_killed();
     check_bare_name();

@@ -11,6 +11,7 @@
 #include "chat_input.h"
 #include "chat_report.h"
 #include "console.h"
+#include "generate_session.h"
 #include "input.h"
 #include "sampling.h"
 
@@ -206,6 +207,8 @@ int run_chat(const options *given)
         status = console_usage(given->command, "expected one of -p and -f, found both");
     if (status == EXIT_GOOD)
         status = chat_head_check(given);
+    if (status == EXIT_GOOD && given->session != NULL)
+        status = session_check_place(given);
     if (status == EXIT_GOOD)
         status = chat_head_read_tools(given, &state.tools);
     if (status == EXIT_GOOD)

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "chat_head.h"
 #include "console.h"
@@ -113,16 +114,25 @@ static int load_json(chat *of, const char *path)
 
 /* ---- sessions -------------------------------------------------------------------------------- */
 
+/* The first bytes of a regular file, zeros behind its end; how many there are. Of anything else, 0:
+ * what is read of a pipe is gone. */
+static size_t first_bytes(const char *path, char bytes[8])
+{
+    struct stat info;
+    memset(bytes, 0, 8);
+    FILE *file = stat(path, &info) == 0 && S_ISREG(info.st_mode) ? fopen(path, "rb") : NULL;
+    size_t count = file == NULL ? 0 : fread(bytes, 1, 8, file);
+    if (file != NULL)
+        fclose(file);
+    return count;
+}
+
 /* Sessions begin with the length of a header in 8 bytes, of which the last are zeros; in JSON there
  * are none. */
 static bool is_session(const char *path)
 {
-    char first[8] = "";
-    FILE *file = fopen(path, "rb");
-    size_t count = file == NULL ? 0 : fread(first, 1, sizeof first, file);
-    if (file != NULL)
-        fclose(file);
-    return count == sizeof first && first[7] == '\0';
+    char first[8];
+    return first_bytes(path, first) == sizeof first && first[7] == '\0';
 }
 
 /* Loads a session; where its cache cannot be used as it is, that is cleared. */
@@ -179,14 +189,15 @@ static int load_session(chat *of, const char *path)
 
 /* ---- either kind ----------------------------------------------------------------------------- */
 
-/* Whether there is a file that is nothing of ours. */
-static bool is_other_file(const char *path)
+/* Whether there is something that is nothing of ours; an empty file is as good as none. */
+static bool is_other(const char *path)
 {
-    FILE *file = is_session(path) ? NULL : fopen(path, "rb");
-    int first = file == NULL ? EOF : getc(file);
-    if (file != NULL)
-        fclose(file);
-    return first != EOF && first != '{' && first != '[';
+    struct stat info;
+    char first[8];
+    if (stat(path, &info) != 0 || (S_ISREG(info.st_mode) && info.st_size == 0))
+        return false;
+    size_t count = first_bytes(path, first);
+    return count == 0 || !(is_session(path) || first[0] == '{' || first[0] == '[');
 }
 
 int chat_file_save(chat *of, const char *path)
@@ -194,7 +205,7 @@ int chat_file_save(chat *of, const char *path)
     input_text text;
     gptoss_error error;
     int status = EXIT_GOOD;
-    if (is_other_file(path)) {
+    if (is_other(path)) {
         console_note("%s is there and no conversation; it stays as it is", path);
         return EXIT_FAILED;
     }
