@@ -385,6 +385,12 @@ for file in short-session changed broken.json nameless.json empty absent model; 
     expect_out ''
 done
 
+# One that was saved before anything was read has no cache, which is nothing to tell of.
+printf '/load after.json\n/save unread\n/load unread\nshort\n' >in
+run "${chat[@]}"
+expect_status 0
+expect "nothing but that it was loaded" test "$(grep -vc ' tokens in ' err)" == 3
+
 # A cache that is not as asked for is not used, but the conversation is.
 for how in '--precision q8' '--precision f32' '--cache-type f32'; do
     cp session other

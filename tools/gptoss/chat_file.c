@@ -135,19 +135,21 @@ static bool is_session(const char *path)
     return first_bytes(path, first) == sizeof first && first[7] == '\0';
 }
 
-/* Loads a session; where its cache cannot be used as it is, that is cleared. */
+/* Loads a session; where its cache cannot be used as it is, that is cleared and *other true. */
 static gptoss_status load_cache(const chat *of, const char *path, gptoss_sequence **out,
-                                char **note, size_t *length, gptoss_error *error)
+                                char **note, size_t *length, bool *other, gptoss_error *error)
 {
     uint32_t context = gptoss_sequence_context(of->opened->sequence);
     gptoss_sequence_options wanted = runtime_sequence(of->given, context);
     gptoss_status status =
         gptoss_sequence_load(of->opened->model, path, &wanted, out, note, length, error);
-    if (status == GPTOSS_OK && !same_precision(of, *note))
+    *other = status == GPTOSS_OK && !same_precision(of, *note);
+    if (*other)
         gptoss_sequence_clear(*out);
     if (status != GPTOSS_USAGE && status != GPTOSS_LIMIT)
         return status;
     /* another cache type, or more tokens than the context holds: the note is good enough */
+    *other = true;
     status = gptoss_sequence_load(of->opened->model, path, NULL, out, note, length, error);
     if (status != GPTOSS_OK)
         return status;
@@ -164,8 +166,9 @@ static int load_session(chat *of, const char *path)
     gptoss_conversation *read;
     char *note;
     size_t length;
+    bool other;
     gptoss_error error;
-    if (load_cache(of, path, &sequence, &note, &length, &error) != GPTOSS_OK)
+    if (load_cache(of, path, &sequence, &note, &length, &other, &error) != GPTOSS_OK)
         return console_error(&error);
     bool ours = strncmp(note, note_start, sizeof note_start - 1) == 0;
     gptoss_status status = GPTOSS_FORMAT;
@@ -180,7 +183,7 @@ static int load_session(chat *of, const char *path)
         return EXIT_FAILED;
     }
     take_messages(of, read);
-    if (gptoss_sequence_length(sequence) == 0 && of->talk.count > 0)
+    if (other)
         show_note(&of->show, "the cache of %s is not as asked for here: all is read again", path);
     gptoss_sequence_close(of->opened->sequence);
     of->opened->sequence = sequence;
