@@ -61,8 +61,8 @@ matches()
     (($(screen | grep -Ec -e "$2") >= $1))
 }
 
-# ready: waits for a prompt with nothing behind it. What is typed before is kept for it, but keys
-# that stop something would stop what is before it.
+# ready: waits for a prompt with nothing behind it, and for the program to wait for keys there. What
+# is typed before is kept for it, but keys and signals that stop something would stop what is before.
 ready()
 {
     waits "a prompt" is_ready
@@ -70,7 +70,13 @@ ready()
 
 is_ready()
 {
-    [[ $(screen | grep -v '^$' | tail -n 1) =~ ^(shell\$|>|\?|functions\.look>)$ ]]
+    [[ $(screen | grep -v '^$' | tail -n 1) =~ ^(shell\$|>|\?|functions\.look>)$ ]] && waits_for_keys
+}
+
+# True when there is no program.
+waits_for_keys()
+{
+    [[ $(ps -o stat= -p "$(chat_process)" 2>/dev/null) != [RD]* ]]
 }
 
 type_text()

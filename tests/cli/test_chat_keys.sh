@@ -40,6 +40,27 @@ shows 2 '^Ctrl-C again, Ctrl-D or /quit ends the chat$'
 leave C-c
 expect_status 0
 
+# While the prompt is read: what was read is counted, and not read again.
+{
+    printf '[{"role": "user", "content": "'
+    printf 'hello the world and %.0s' {1..5000}
+    printf '"}]\n'
+} >big.json
+start "$chat --chunk 1"
+enter '/load big.json' 1 '^loaded 1 turn'
+ready
+enter /retry 1 '^reading: '
+keys C-c
+shows 1 '^stopped before the answer began; /retry asks again, /undo takes your message back$'
+shows 1 '^0 tokens in .*; read [0-9]+ of [0-9]+ in '
+counts=$(screen | sed -nE 's/^0 tokens in .*; read ([0-9]+) of ([0-9]+) in .*/\1 \2/p')
+expect "not all was read: $counts" test "${counts% *}" -lt "${counts#* }"
+enter /stats 1 ' tokens of the context are in the cache$'
+held=$(screen | sed -nE 's/^([0-9,]+) of [0-9,]+ tokens of the context.*/\1/p' | tr -d ,)
+expect "what was read is in the cache: $held" test "$held" == "${counts% *}"
+leave C-d
+expect_status 0
+
 # Stopped by the shell's key and taken up again.
 start "$chat"
 type_text 'sho'
@@ -56,10 +77,12 @@ shows 1 '^shell\$$'
 
 # The signal does what the key does.
 start "$chat"
+ready
 signal INT
 shows 1 '^Ctrl-C again'
 type_text 'away with it'
 shows 1 '^> away with it$'
+waits "the program to wait for keys" waits_for_keys
 signal INT
 ready
 enter short 1 '^Yes!$'

@@ -51,10 +51,10 @@ void chat_report_end(chat *of)
 void chat_report_times(chat *of)
 {
     const chat_turn *last = &of->last;
-    uint32_t fed = last->prompt - last->reused;
     show_aside(&of->show, "%u tokens in %.2f s (%.1f/s); read %u of %u in %.2f s (%.1f/s)",
-               last->generated, last->seconds, per_second(last->generated, last->seconds), fed,
-               last->prompt, last->prompt_seconds, per_second(fed, last->prompt_seconds));
+               last->generated, last->seconds, per_second(last->generated, last->seconds),
+               last->fed, last->prompt, last->prompt_seconds,
+               per_second(last->fed, last->prompt_seconds));
 }
 
 static const char *plural(uint64_t count)
@@ -97,7 +97,7 @@ static void put_usage(json_writer *json, const chat_turn *last)
     json_put_object(json, "usage");
     json_put_whole(json, "prompt_tokens", last->prompt);
     json_put_whole(json, "reused_tokens", last->reused);
-    json_put_whole(json, "fed_tokens", last->prompt - last->reused);
+    json_put_whole(json, "fed_tokens", last->fed);
     json_put_whole(json, "completion_tokens", last->generated);
     json_put_whole(json, "reasoning_tokens", last->thought);
     json_put_whole(json, "dropped_turns", last->dropped);
@@ -106,10 +106,9 @@ static void put_usage(json_writer *json, const chat_turn *last)
 
 static void put_timings(json_writer *json, const chat_turn *last)
 {
-    uint32_t fed = last->prompt - last->reused;
     json_put_object(json, "timings");
     json_put_real(json, "prompt_seconds", last->prompt_seconds);
-    json_put_real(json, "prompt_per_second", per_second(fed, last->prompt_seconds));
+    json_put_real(json, "prompt_per_second", per_second(last->fed, last->prompt_seconds));
     json_put_real(json, "seconds", last->seconds);
     json_put_real(json, "per_second", per_second(last->generated, last->seconds));
     json_end_object(json);
