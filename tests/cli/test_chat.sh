@@ -202,6 +202,17 @@ for line in /foo /re /undo\ 1 /reasoning\ some /thinking\ some /save /load; do
     expect_status 1
     expect_out 'Yes!\n'
 done
+# As other programs call them.
+printf 'short\n/regen\n/?\n/clear\n/undo\n/bye\nshort\n' >in
+run "${chat[@]}"
+expect_status 1
+expect_out 'Yes!\nYes!\n'
+expect_line err '^/undo '
+expect_line err '^gptoss: there is nothing to take back$'
+printf '/exit\nshort\n' >in
+run "${chat[@]}"
+expect_status 0
+expect_out ''
 printf '/frob\n' >in
 run "${chat[@]}"
 expect_err 'gptoss: there is no command /frob; /help lists them, and a message that begins with / is written //'
@@ -246,6 +257,8 @@ Reasoning: medium
 # Valid channels: analysis, commentary, final. Channel must be included for every message.<|end|>"
 run chat -m model
 expect_json told.json "$(date +%F)" messages 0 content 0 conversation_start_date
+run "${chat[@]}" --date 2026-13-01
+expect_status 2
 run "${chat[@]}" --date 28.11.2026
 expect_status 2
 expect_err 'gptoss chat: --date: expected a date such as 2026-11-28, today or none, found "28.11.2026"'

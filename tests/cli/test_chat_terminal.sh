@@ -205,6 +205,31 @@ expect_status 0
 cp answers out
 expect_out 'Hello wide \xe4\xb8\x96\xe7\x95\x8c.\nYes!\n'
 
+# Standard error may go elsewhere: a person types all the same, but is asked nothing.
+start "$chat -c 300 2>/dev/null"
+for times in 1 2 3 4; do
+    enter hello $times "$hello"
+done
+enter short 1 '^Yes!$'
+type_text 'away with it'
+shows 1 '^> away with it$'
+keys C-c
+enter '/save unseen.json' 1 '^> /save unseen.json$'
+leave C-d
+expect_status 0
+expect_json unseen.json 'array 15' messages
+start "$chat >answers 2>log"
+type_text '/und'
+keys Tab
+shows 1 '^> /undo$'
+keys C-c
+enter short 1 '^> short$'
+leave C-d
+expect_status 0
+cp answers out
+expect_out 'Yes!\n'
+expect_line log '^gptoss: 6 tokens in '
+
 start "NO_COLOR=1 $chat"
 enter hello 1 "$hello"
 screen -e >out

@@ -154,12 +154,11 @@ static int talk(chat *of)
         input_text typed;
         bool quoted;
         console_forget_interrupt(CHAT_PRESSES);
-        line_result read =
-            chat_input_read(of->input, chat_can_ask(of) ? PROMPT : "", &typed, &quoted);
+        line_result read = chat_input_read(of->input, PROMPT, &typed, &quoted);
         if (read == LINE_END || (read == LINE_STOP && asked))
             break;
         asked = read == LINE_STOP;
-        if (asked && !chat_can_ask(of))
+        if (asked && !chat_has_person(of))
             return EXIT_INTERRUPTED;
         if (asked)
             show_aside(&of->show, "Ctrl-C again, Ctrl-D or /quit ends the chat");
@@ -169,12 +168,12 @@ static int talk(chat *of)
         free(typed.bytes);
         if (status != EXIT_GOOD)
             worst = status;
-        if (console_interrupted() && !chat_can_ask(of))
+        if (console_interrupted() && !chat_has_person(of))
             return EXIT_INTERRUPTED;
     }
     if (of->show.broken)
         return EXIT_FAILED;
-    return chat_can_ask(of) ? EXIT_GOOD : worst;
+    return chat_has_person(of) ? EXIT_GOOD : worst;
 }
 
 /* ---- all of it ------------------------------------------------------------------------------- */

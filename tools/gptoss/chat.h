@@ -86,7 +86,8 @@ int chat_once(const options *given);
 /* "end", "call", "length", "context", "interrupted" or "role". */
 const char *chat_stop_name(chat_stop stop);
 
-/* Whether a person is there to be asked. */
+/* Whether a person types, and sees what is asked on standard error. */
+bool chat_has_person(const chat *of);
 bool chat_can_ask(const chat *of);
 
 /*

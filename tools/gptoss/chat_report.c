@@ -16,6 +16,11 @@ static double per_second(uint64_t count, double seconds)
     return seconds > 0.0 ? (double)count / seconds : 0.0;
 }
 
+static const char *plural(uint64_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
 /* ---- text ------------------------------------------------------------------------------------ */
 
 static void tell_outside(chat *of)
@@ -38,7 +43,8 @@ void chat_report_end(chat *of)
     else if (last->stop == CHAT_STOP_KEY)
         show_note(&of->show, "stopped%s", more);
     else if (last->stop == CHAT_STOP_LENGTH)
-        show_note(&of->show, "cut after %u tokens (-n)%s", last->generated, more);
+        show_note(&of->show, "cut after %u token%s (-n)%s", last->generated,
+                  plural(last->generated), more);
     else if (last->stop == CHAT_STOP_CONTEXT)
         show_note(&of->show, "cut: the context of %u tokens is full",
                   gptoss_sequence_context(of->opened->sequence));
@@ -51,15 +57,10 @@ void chat_report_end(chat *of)
 void chat_report_times(chat *of)
 {
     const chat_turn *last = &of->last;
-    show_aside(&of->show, "%u tokens in %.2f s (%.1f/s); read %u of %u in %.2f s (%.1f/s)",
-               last->generated, last->seconds, per_second(last->generated, last->seconds),
-               last->fed, last->prompt, last->prompt_seconds,
-               per_second(last->fed, last->prompt_seconds));
-}
-
-static const char *plural(uint64_t count)
-{
-    return count == 1 ? "" : "s";
+    show_aside(&of->show, "%u token%s in %.2f s (%.1f/s); read %u of %u in %.2f s (%.1f/s)",
+               last->generated, plural(last->generated), last->seconds,
+               per_second(last->generated, last->seconds), last->fed, last->prompt,
+               last->prompt_seconds, per_second(last->fed, last->prompt_seconds));
 }
 
 void chat_report_talk(chat *of, const char *what)

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <termios.h>
@@ -11,7 +12,7 @@
 #define PASTE_MARKS_OFF "\033[?2004l"
 
 static bool hushed;
-static bool for_editor;
+static int shown_on; /* the editor's descriptor */
 static struct termios before;
 static size_t pending; /* bytes that had been typed by then */
 
@@ -31,7 +32,7 @@ static void on_signal(int number)
     terminal_show();
     (void)raise(number);
     (void)pthread_sigmask(SIG_UNBLOCK, &self, NULL);
-    terminal_hush(for_editor);
+    terminal_hush(shown_on);
     errno = fault;
 }
 
@@ -81,23 +82,23 @@ static size_t count_pending(void)
 static void change(const struct termios *keys, const char *sequence)
 {
     (void)tcsetattr(STDIN_FILENO, TCSANOW, keys);
-    if (for_editor)
-        (void)!write(STDERR_FILENO, sequence, strlen(sequence));
+    if (shown_on >= 0)
+        (void)!write(shown_on, sequence, strlen(sequence));
 }
 
-static void hush(bool edited)
+static void hush(int editor)
 {
     if (hushed || !is_ours() || tcgetattr(STDIN_FILENO, &before) != 0)
         return;
     struct termios wanted = before;
     wanted.c_lflag &= ~(tcflag_t)(ECHO | ECHONL);
-    if (edited) {
+    if (editor >= 0) {
         wanted.c_lflag &= ~(tcflag_t)ICANON;
         wanted.c_cc[VMIN] = 1;
         wanted.c_cc[VTIME] = 0;
     }
     hushed = true;
-    for_editor = edited;
+    shown_on = editor;
     pending = count_pending();
     change(&wanted, PASTE_MARKS_ON);
     catch_signals();
@@ -115,11 +116,11 @@ static size_t show(void)
     return (before.c_lflag & ECHO) != 0 && typed > pending ? typed - pending : 0;
 }
 
-void terminal_hush(bool edited)
+void terminal_hush(int editor)
 {
     sigset_t mask;
     hold_signals(&mask);
-    hush(edited);
+    hush(editor);
     (void)pthread_sigmask(SIG_SETMASK, &mask, NULL);
 }
 
