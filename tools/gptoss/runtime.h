@@ -29,6 +29,9 @@ int runtime_open_model(runtime *of, const options *given);
 /* Reads the weights ahead, locks, packs and sketches them, as was asked for; the first time. */
 int runtime_prepare_model(runtime *of, const options *given);
 
+/* Bytes of other forms of the weights, made already or to be made. */
+uint64_t runtime_form_bytes(const runtime *of, const options *given);
+
 /*
  * Opens the tokenizer of --tokenizer, or else the one beside or above the checkpoint. When
  * `required` is false, a checkpoint without one is fine.
