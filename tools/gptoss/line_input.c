@@ -84,6 +84,8 @@ static line_result read_plain(line_input *in, const char *prompt, input_text *ou
             return take_line(in, length, 0, out); /* the last line may lack its newline */
         looked = length;
         bool stopped = !in->ended && read_more(in) == LINE_STOP;
+        if (stopped)
+            in->unseen = 0; /* the key has thrown it away */
         if ((stopped || in->ended) && in->screen != NULL && in->begin == in->end)
             fputc('\n', in->screen); /* the prompt's line ends here */
         if (stopped)
@@ -150,8 +152,10 @@ void line_input_close(line_input *in)
 
 void line_input_forget(line_input *in)
 {
-    if (in->screen != NULL)
-        terminal_forget();
+    if (in->screen == NULL)
+        return;
+    terminal_forget();
+    in->unseen = 0;
 }
 
 bool line_input_prompts(const line_input *in)
@@ -162,7 +166,7 @@ bool line_input_prompts(const line_input *in)
 line_result line_input_read(line_input *in, const char *prompt, input_text *out)
 {
     *out = (input_text){NULL, 0};
-    in->unseen += terminal_show();
+    in->unseen += terminal_show(); /* the editor shows all that it reads */
     line_result result = in->editor != NULL ? line_editor_read(in->editor, prompt, out)
                                             : read_plain(in, prompt, out);
     hush(in);
