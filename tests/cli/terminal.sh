@@ -40,7 +40,7 @@ waits()
     shift
     checks=$((checks + 1))
     until "$@"; do
-        if ((waited++ > 600)); then
+        if ((waited++ > 1000)); then
             screen >out
             complain "waited for $what"
             finish || true

@@ -3,7 +3,7 @@
 # shellcheck source=library.sh
 . "${BASH_SOURCE%/*}/library.sh"
 # shellcheck source=terminal.sh
-. "${BASH_SOURCE%/*}/terminal.sh"
+. "$here/terminal.sh"
 
 if ! "$gptoss" --version | grep -q libedit; then
     echo "SKIPPED: built without libedit, so that lines are not edited"
@@ -97,12 +97,12 @@ expect_status 0
 # ---- keys while an answer comes --------------------------------------------------------------------
 
 # They are not seen in it, and there for the next prompt.
-start "stty -a >before; $chat -n 3000"
+start "stty -a >before; $chat -n 1000"
 enter long 1 ' la la la'
 type_text 'short'
 keys Enter
 type_text '/rea'
-shows 1 '^cut after 3000 tokens'
+shows 1 '^cut after 1000 tokens'
 shows 1 '^> short$'
 shows 1 '^Yes!$'
 shows 1 '^> /rea$'
@@ -116,7 +116,7 @@ keys C-c
 # What is pasted meanwhile stays in one piece.
 enter long 2 '^ la la la'
 printf 'pasted one\npasted two' | mux paste-buffer -p -b "$(mux load-buffer -b text - && echo text)"
-shows 2 '^cut after 3000 tokens'
+shows 2 '^cut after 1000 tokens'
 shows 1 '^> pasted one$'
 shows 1 '^pasted two$'
 keys Enter

@@ -4,7 +4,7 @@
 # shellcheck source=library.sh
 . "${BASH_SOURCE%/*}/library.sh"
 # shellcheck source=terminal.sh
-. "${BASH_SOURCE%/*}/terminal.sh"
+. "$here/terminal.sh"
 without_editor=$9
 hello='Hello wide 世界\.$'
 
@@ -39,12 +39,12 @@ for program in "TERM=dumb $gptoss" "$without_editor"; do
     as_before 1
 
     # What was typed while an answer came is seen when it is its turn, and no sooner.
-    start "stty -a >before; $chat -n 3000"
+    start "stty -a >before; $chat -n 1000"
     enter long 1 ' la la la'
     type_text 'short'
     keys Enter
     type_text '/un'
-    shows 1 '^cut after 3000 tokens'
+    shows 1 '^cut after 1000 tokens'
     shows 1 '^> short$'
     shows 1 '^Yes!$'
     enter 'do' 1 '^took one turn back, 1 left$'

@@ -3,7 +3,7 @@
 # shellcheck source=library.sh
 . "${BASH_SOURCE%/*}/library.sh"
 # shellcheck source=terminal.sh
-. "${BASH_SOURCE%/*}/terminal.sh"
+. "$here/terminal.sh"
 austen=$(cd "$here/../../models/austen" && pwd)
 
 if ! "$gptoss" --version | grep -q libedit; then
