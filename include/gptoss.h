@@ -277,6 +277,7 @@ typedef struct gptoss_memory {
                            synthetic model, which has taken its memory */
     uint64_t cache;     /* keys and values of one sequence, filled to `context` */
     uint64_t scratch;   /* the executor's work space, logits included */
+    uint64_t marks;     /* what going back takes: as many marks as are kept, and the tokens' ids */
     uint64_t available; /* memory that can still be taken without swapping; 0: unknown */
     uint64_t machine;   /* memory in all */
 } gptoss_memory;

@@ -62,7 +62,7 @@ gptoss_status output_file_create(output_file *file, const char *path, unsigned p
             open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, permissions);
     if (file->descriptor >= 0)
         return GPTOSS_OK;
-    status = fail(error, GPTOSS_IO, "%s: cannot create: %s", file->temporary, strerror(errno));
+    status = fail(error, GPTOSS_IO, "cannot create %s: %s", path, strerror(errno));
     free(file->temporary);
     return status;
 }
@@ -77,7 +77,7 @@ void output_file_reserve(output_file *file, uint64_t bytes)
     if (failure != 0 && file->status == GPTOSS_OK)
         file->status =
             fail(file->error, GPTOSS_IO, "%s: cannot take %" PRIu64 " bytes of disk space: %s",
-                 file->temporary, bytes, strerror(failure));
+                 file->path, bytes, strerror(failure));
 }
 
 void output_file_write(output_file *file, const void *data, uint64_t bytes, uint64_t offset)
@@ -88,7 +88,7 @@ void output_file_write(output_file *file, const void *data, uint64_t bytes, uint
         if (written < 0 && errno == EINTR)
             continue;
         if (written <= 0) {
-            file->status = fail(file->error, GPTOSS_IO, "%s: cannot write: %s", file->temporary,
+            file->status = fail(file->error, GPTOSS_IO, "%s: cannot write: %s", file->path,
                                 strerror(written < 0 ? errno : ENOSPC));
             return;
         }
@@ -103,7 +103,7 @@ static void synchronise(output_file *file)
 {
     if (fsync(file->descriptor) != 0 && errno != EINVAL)
         file->status =
-            fail(file->error, GPTOSS_IO, "%s: cannot write: %s", file->temporary, strerror(errno));
+            fail(file->error, GPTOSS_IO, "%s: cannot write: %s", file->path, strerror(errno));
 }
 
 /* Puts the new name on the disk. Where that fails, a crash may bring back the file that was there
@@ -127,16 +127,16 @@ gptoss_status output_file_finish(output_file *file, gptoss_status keep)
     if (file->nameless && keep == GPTOSS_OK && file->status == GPTOSS_OK) {
         named = give_name(file);
         if (!named)
-            file->status = fail(file->error, GPTOSS_IO, "%s: cannot create: %s", file->temporary,
-                                strerror(errno));
+            file->status =
+                fail(file->error, GPTOSS_IO, "cannot create %s: %s", file->path, strerror(errno));
     }
     if (close(file->descriptor) != 0 && keep == GPTOSS_OK && file->status == GPTOSS_OK)
         file->status =
-            fail(file->error, GPTOSS_IO, "%s: cannot write: %s", file->temporary, strerror(errno));
+            fail(file->error, GPTOSS_IO, "%s: cannot write: %s", file->path, strerror(errno));
     if (file->status == GPTOSS_OK)
         file->status = keep;
     if (file->status == GPTOSS_OK && rename(file->temporary, file->path) != 0)
-        file->status = fail(file->error, GPTOSS_IO, "%s: cannot rename to %s: %s", file->temporary,
+        file->status = fail(file->error, GPTOSS_IO, "cannot rename %s to %s: %s", file->temporary,
                             file->path, strerror(errno));
     if (file->status == GPTOSS_OK)
         synchronise_directory(file);

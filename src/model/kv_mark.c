@@ -4,20 +4,20 @@
 
 #include "base/memory.h"
 
-/* Bytes of a mark that has all positions of a window. */
-static size_t mark_bytes(const kv_cache *cache, const gptoss_config *config)
+size_t kv_mark_bytes(const gptoss_config *config, gptoss_sequence_options options)
 {
-    uint32_t most = config->window - 1 < cache->context ? config->window - 1 : cache->context;
+    uint32_t most = config->window - 1 < options.context ? config->window - 1 : options.context;
     size_t layers = 0;
     for (uint32_t layer = 0; layer < config->layers; layer++)
         layers += config->sliding[layer] ? 1 : 0;
-    return layers * most * kv_cache_position_bytes(config, cache->format);
+    return layers * most * kv_cache_position_bytes(config, options.cache);
 }
 
 gptoss_status kv_mark_take(kv_mark *mark, const kv_cache *cache, const gptoss_config *config,
                            uint32_t length, gptoss_error *error)
 {
-    size_t bytes = mark_bytes(cache, config);
+    gptoss_sequence_options options = {.context = cache->context, .cache = cache->format};
+    size_t bytes = kv_mark_bytes(config, options);
     if (mark->windows == NULL)
         mark->windows = memory_allocate(bytes > 0 ? bytes : 1);
     if (mark->windows == NULL)

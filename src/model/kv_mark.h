@@ -10,6 +10,9 @@ typedef struct kv_mark {
                          cache's format: the last window - 1 positions before `length` */
 } kv_mark;
 
+/* Bytes of a mark with the whole window before it. */
+size_t kv_mark_bytes(const gptoss_config *config, gptoss_sequence_options options);
+
 /* Keeps the window before `length`, which the rings hold. A mark that was taken before is taken
  * anew; a zeroed one gets its memory, and without any stays as it is (GPTOSS_MEMORY). */
 gptoss_status kv_mark_take(kv_mark *mark, const kv_cache *cache, const gptoss_config *config,

@@ -10,6 +10,7 @@
 #include "checkpoint/naming.h"
 #include "kernel/kernel.h"
 #include "model/kv_cache.h"
+#include "model/kv_mark.h"
 #include "model/workspace.h"
 
 /* A head wider than the kernels take, or a context that positions cannot count. */
@@ -155,6 +156,8 @@ void gptoss_model_forecast(const gptoss_model *model, const gptoss_sequence_opti
     *out = (gptoss_memory){
         .cache = kv_cache_bytes(&model->config, wanted),
         .scratch = workspace_bytes(&model->config, wanted.chunk, parallel_default(), 1),
+        .marks = (uint64_t)GPTOSS_MAX_MARKS * kv_mark_bytes(&model->config, wanted) +
+                 (uint64_t)wanted.context * sizeof(uint32_t),
         .available = memory_available(),
         .machine = memory_machine(),
     };

@@ -202,6 +202,17 @@ for line in /foo /re /undo\ 1 /reasoning\ some /thinking\ some /save /load; do
     expect_status 1
     expect_out 'Yes!\n'
 done
+# As other programs call them.
+printf 'short\n/regen\n/?\n/clear\n/undo\n/bye\nshort\n' >in
+run "${chat[@]}"
+expect_status 1
+expect_out 'Yes!\nYes!\n'
+expect_line err '^/undo '
+expect_line err '^gptoss: there is nothing to take back$'
+printf '/exit\nshort\n' >in
+run "${chat[@]}"
+expect_status 0
+expect_out ''
 printf '/frob\n' >in
 run "${chat[@]}"
 expect_err 'gptoss: there is no command /frob; /help lists them, and a message that begins with / is written //'
@@ -246,6 +257,8 @@ Reasoning: medium
 # Valid channels: analysis, commentary, final. Channel must be included for every message.<|end|>"
 run chat -m model
 expect_json told.json "$(date +%F)" messages 0 content 0 conversation_start_date
+run "${chat[@]}" --date 2026-13-01
+expect_status 2
 run "${chat[@]}" --date 28.11.2026
 expect_status 2
 expect_err 'gptoss chat: --date: expected a date such as 2026-11-28, today or none, found "28.11.2026"'
@@ -385,6 +398,12 @@ for file in short-session changed broken.json nameless.json empty absent model; 
     expect_out ''
 done
 
+# One that was saved before anything was read has no cache, which is nothing to tell of.
+printf '/load after.json\n/save unread\n/load unread\nshort\n' >in
+run "${chat[@]}"
+expect_status 0
+expect "nothing but that it was loaded" test "$(grep -vc ' tokens in ' err)" == 3
+
 # A cache that is not as asked for is not used, but the conversation is.
 for how in '--precision q8' '--precision f32' '--cache-type f32'; do
     cp session other
@@ -422,11 +441,21 @@ expect_out 'Yes!\n'
 expect_json still.json 'array 3' messages
 expect "nothing is left behind" bash -c '! ls | grep -q part'
 printf 'precious' >precious
-printf 'short\n/save precious\n' >in
-run "${chat[@]}"
-expect_status 1
-expect_line err '^gptoss: precious is there and no conversation; it stays as it is$'
+mkdir folder
+mkfifo pipe pipe.json
+for name in precious folder pipe pipe.json folder/; do
+    printf 'short\n/save %s\n' $name >in
+    run "${chat[@]}"
+    expect_status 1
+    expect_line err "^gptoss: $name is there and no conversation; it stays as it is\$"
+done
 expect "another file is not overwritten" test "$(cat precious)" == precious
+expect "nor what is no file" test -p pipe -a -p pipe.json -a -d folder
+: >in
+run "${chat[@]}" --session nowhere/session -p hello
+expect_status 1
+expect_out ''
+expect_err 'gptoss: nowhere/session: a session cannot be kept in nowhere: No such file or directory'
 printf '/save ~/home.json\n' >in
 run "${chat[@]}"
 expect_status 0

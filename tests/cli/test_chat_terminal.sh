@@ -1,97 +1,15 @@
 #!/usr/bin/env bash
-# gptoss chat as a person has it: a terminal, driven by tmux, whose screen is read. Nothing waits for
-# a time, everything for what appears.
+# gptoss chat at a terminal: editing, recalling, several lines, windows, files, questions, colours.
 # shellcheck source=library.sh
 . "${BASH_SOURCE%/*}/library.sh"
-script_model=$8
+# shellcheck source=terminal.sh
+. "$here/terminal.sh"
 austen=$(cd "$here/../../models/austen" && pwd)
 
-if ! command -v tmux >/dev/null; then
-    echo "SKIPPED: tmux is not installed, so that gptoss chat is not tried at a terminal"
-    exit 77
-fi
 if ! "$gptoss" --version | grep -q libedit; then
     echo "SKIPPED: built without libedit, so that lines are not edited"
     exit 77
 fi
-
-"$script_model" model "$here/data/tokenizer.json" <"$here/data/chat.rules"
-mkdir home
-: >out
-: >err
-status=none
-
-# ---- the terminal ----------------------------------------------------------------------------------
-
-unset TMUX NO_COLOR
-mux()
-{
-    tmux -L "gptoss-$$" -f /dev/null "$@"
-}
-trap 'mux kill-server 2>/dev/null || true; rm -rf "$scratch"' EXIT
-
-# What the terminal shows and has shown, long lines in one piece, without spaces at their ends.
-screen()
-{
-    mux capture-pane -p -J -S - "$@" | sed 's/ *$//'
-}
-
-# shows TIMES PATTERN: waits until so many lines match.
-shows()
-{
-    local waited=0
-    checks=$((checks + 1))
-    until (($(screen | grep -Ec -e "$2") >= $1)); do
-        if ((waited++ > 600)); then
-            screen >out
-            complain "waited for $1 lines with: $2"
-            finish || true
-            exit 1
-        fi
-        sleep 0.1
-    done
-}
-
-type_text()
-{
-    mux send-keys -l "$1"
-}
-
-keys()
-{
-    mux send-keys "$@"
-}
-
-# enter TEXT TIMES PATTERN: types a line and waits for what it brings.
-enter()
-{
-    shown="typed: $1"
-    type_text "$1"
-    keys Enter
-    shows "$2" "$3"
-}
-
-# start COMMAND...: a new terminal of 80 columns with a shell in it, in which the command is run.
-start()
-{
-    shown="$*"
-    mux kill-server 2>/dev/null || true
-    while mux has-session 2>/dev/null; do sleep 0.1; done
-    mux -u new-session -d -x 80 -y 24 \
-        "env HOME='$scratch/home' PS1='shell\$ ' TERM=screen-256color bash --norc --noprofile -i"
-    mux set-option -g history-limit 50000 >/dev/null
-    shows 1 '^shell\$'
-    enter "$*; echo \"status \$?\"" 1 '^>$|status [0-9]'
-}
-
-# Leaves the chat and sees how it ended.
-leave()
-{
-    keys "$@"
-    shows 1 '^status [0-9]+$'
-    status=$(screen | grep -Eo '^status [0-9]+$' | tail -n 1)
-    status=${status#status }
-}
 
 chat="$gptoss chat -m model --temp 0"
 hello='Hello wide 世界\.$'
@@ -165,7 +83,7 @@ keys Up Up
 shows 2 '^nine$'
 keys C-c
 enter /quit 1 '^status'
-leave ''
+ended
 expect_status 0
 
 # What was typed is there the next time, several lines as one.
@@ -173,44 +91,9 @@ start "$chat"
 keys Up Up Up
 shows 1 '^> eight$'
 shows 1 '^nine$'
-leave C-c C-d
+keys C-c
+leave C-d
 expect_status 0
-
-# ---- the interrupt key -----------------------------------------------------------------------------
-
-start "$chat"
-enter long 1 ' la la la'
-keys C-c
-shows 1 '^stopped; /continue goes on$'
-enter short 1 '^Yes!$'
-enter '/save stopped.json' 1 '^saved 2 turns'
-expect_json stopped.json 'array 5' messages
-expect "what was said stays" bash -c "'$json_get' stopped.json messages 2 content | grep -q '^ la la'"
-type_text 'away with it'
-keys C-c
-enter short 2 '^Yes!$'
-keys C-c
-shows 1 '^Ctrl-C again, Ctrl-D or /quit ends the chat$'
-type_text x
-keys C-c
-enter short 3 '^Yes!$'
-keys C-c
-shows 2 '^Ctrl-C again, Ctrl-D or /quit ends the chat$'
-leave C-c
-expect_status 0
-
-# Stopped by the shell's key and taken up again.
-start "$chat"
-type_text 'sho'
-shows 1 '^> sho$'
-keys C-z
-shows 1 'Stopped'
-enter fg 1 '^> sho$'
-type_text rt
-keys Enter
-shows 1 '^Yes!$'
-keys C-d
-shows 1 '^shell\$$'
 
 # ---- the size of the window ------------------------------------------------------------------------
 
@@ -245,7 +128,7 @@ expect_status 0
 # killed: ends the program of the terminal without any warning.
 killed()
 {
-    kill -9 "$(pgrep -P "$(mux display-message -p '#{pane_pid}')")"
+    signal KILL
     shows 1 '^status 137$'
 }
 
@@ -302,8 +185,10 @@ enter x 1 '^expected one of the letters'
 enter d 1 '^dropped [0-9] turns?, '
 shows 4 "$hello"
 enter long 2 '\(d\)rop the oldest turns'
+ready
 keys d Enter
 shows 3 '\(d\)rop the oldest turns'
+ready
 keys s Enter
 shows 1 '^cut: the context of 300 tokens is full$'
 shows 1 '^>$'
@@ -320,6 +205,31 @@ expect_status 0
 cp answers out
 expect_out 'Hello wide \xe4\xb8\x96\xe7\x95\x8c.\nYes!\n'
 
+# Standard error may go elsewhere: a person types all the same, but is asked nothing.
+start "$chat -c 300 2>/dev/null"
+for times in 1 2 3 4; do
+    enter hello $times "$hello"
+done
+enter short 1 '^Yes!$'
+type_text 'away with it'
+shows 1 '^> away with it$'
+keys C-c
+enter '/save unseen.json' 1 '^> /save unseen.json$'
+leave C-d
+expect_status 0
+expect_json unseen.json 'array 15' messages
+start "$chat >answers 2>log"
+type_text '/und'
+keys Tab
+shows 1 '^> /undo$'
+keys C-c
+enter short 1 '^> short$'
+leave C-d
+expect_status 0
+cp answers out
+expect_out 'Yes!\n'
+expect_line log '^gptoss: 6 tokens in '
+
 start "NO_COLOR=1 $chat"
 enter hello 1 "$hello"
 screen -e >out
@@ -328,13 +238,7 @@ expect_line out '^thinking:$'
 leave C-d
 expect_status 0
 
-# A terminal that cannot move its cursor, and none that is told.
-start "TERM=dumb $chat"
-enter short 1 '^Yes!$'
-keys C-c
-shows 1 '^Ctrl-C again'
-leave C-d
-expect_status 0
+# A locale without any characters but those of ASCII.
 start "LC_ALL=C $chat"
 type_text 'wide 世界'
 keys BSpace Enter

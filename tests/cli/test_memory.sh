@@ -46,6 +46,22 @@ run bench -m model --max-memory 10K -p 4 -n 4 -r 1
 expect_status 1
 expect_line err "^gptoss: not enough memory for other forms of the weights \(packed, in 8 bits, a sketch\): they take $number, --max-memory allows 10.0 KiB\$"
 
+# What is marked, to come back to it, takes memory besides: a chat, a session, many prompts.
+printf '{"prompt": "hello"}\n{"prompt": "hell"}\n' >prompts.jsonl
+run generate -m model -p hello -n 0 -c 100 -v
+expect_line err "^gptoss: context 100: cache $number, work space $number; weights "
+run chat -m model -p hello -n 0 -c 100 -v
+expect_line err "^gptoss: context 100: cache $number, work space $number, marks 28\.[0-9] KiB; weights "
+run generate -m model -p hello -n 0 -c 100 -v --session session
+expect_line err "^gptoss: context 100: cache $number, work space $number, marks 28\.[0-9] KiB; weights "
+run generate -m model -f prompts.jsonl -n 0 -c 100 -v
+expect_line err "^gptoss: context 100: cache $number, work space $number, marks 28\.[0-9] KiB; weights "
+run generate -m model -p hello -n 0 -c 100000 --chunk 8 -t 1 --max-memory 37.2M
+expect_status 0
+run chat -m model -p hello -n 0 -c 100000 --chunk 8 -t 1 --max-memory 37.2M
+expect_status 1
+expect_line err "the cache takes $number and the work space $number, marks $number, 37.2 MiB is what"
+
 # A context that nobody asked for becomes as large as fits.
 run generate -m model -p hello -n -1 --max-memory 20M --chunk 8 --temp 0 --stop e
 expect_status 0

@@ -107,7 +107,7 @@ status=0
     status=$?
 expect_status 1
 expect_json out length stop
-expect_line err '^gptoss: kept\..*: cannot take [0-9]+ bytes of disk space: File too large$'
+expect_line err '^gptoss: kept: cannot take [0-9]+ bytes of disk space: File too large$'
 expect "the file is as it was" cmp -s kept before
 expect "nothing is left behind" bash -c '! compgen -G "kept.*.part"'
 

@@ -16,6 +16,19 @@ static gptoss_model *model;
 static gptoss_executor *executor;
 static gptoss_sequence_options options;
 
+/* What is foreseen for the marks of a sequence and its tokens is what they take. */
+static void check_forecast(const gptoss_sequence *sequence)
+{
+    gptoss_memory memory;
+    size_t taken = CONTEXT * sizeof *sequence->tokens;
+    for (uint32_t i = 0; i < sequence->mark_count; i++)
+        taken += malloc_usable_size(sequence->marks[i].windows);
+    gptoss_model_forecast(model, &options, &memory);
+    CHECK(sequence->mark_count == GPTOSS_MAX_MARKS, "%u", sequence->mark_count);
+    CHECK(memory.marks <= taken && taken - memory.marks < (size_t)128 * GPTOSS_MAX_MARKS,
+          "%llu foreseen, %zu taken", (unsigned long long)memory.marks, taken);
+}
+
 static gptoss_sequence *open_sequence(void)
 {
     gptoss_sequence *sequence = NULL;
@@ -402,6 +415,7 @@ static void check_memory(void)
         tell(&line, 0, line.length + 1);
         feed(sequence, &line);
     }
+    check_forecast(sequence);
     long made = allocations.made;
     mark(sequence);
     CHECK(gptoss_sequence_rewind(sequence, 211, NULL) == GPTOSS_OK, "a mark");

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "gptoss.h"
+#include "terminal.h"
 
 static volatile sig_atomic_t exit_status;
 static atomic_flag spoken = ATOMIC_FLAG_INIT;
@@ -71,6 +72,7 @@ static void on_bus_error(int number, siginfo_t *info, void *context)
     }
     while (atomic_flag_test_and_set(&spoken))
         pause(); /* another thread was first; its _exit ends this one */
+    terminal_show();
     static sentence s;
     say_what_happened(&s, path, bytes);
     (void)!write(STDERR_FILENO, s.text, s.length);

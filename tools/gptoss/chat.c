@@ -11,6 +11,7 @@
 #include "chat_input.h"
 #include "chat_report.h"
 #include "console.h"
+#include "generate_session.h"
 #include "input.h"
 #include "sampling.h"
 
@@ -44,6 +45,7 @@ static int open_runtime(runtime *opened, const options *given)
     int status = runtime_open_model(opened, given);
     if (status == EXIT_GOOD)
         status = runtime_open_tokenizer(opened, given, true);
+    opened->marked = true;
     if (status == EXIT_GOOD)
         status = runtime_open_sequence(opened, given, 0, 0);
     return status;
@@ -152,12 +154,11 @@ static int talk(chat *of)
         input_text typed;
         bool quoted;
         console_forget_interrupt(CHAT_PRESSES);
-        line_result read =
-            chat_input_read(of->input, chat_can_ask(of) ? PROMPT : "", &typed, &quoted);
+        line_result read = chat_input_read(of->input, PROMPT, &typed, &quoted);
         if (read == LINE_END || (read == LINE_STOP && asked))
             break;
         asked = read == LINE_STOP;
-        if (asked && !chat_can_ask(of))
+        if (asked && !chat_has_person(of))
             return EXIT_INTERRUPTED;
         if (asked)
             show_aside(&of->show, "Ctrl-C again, Ctrl-D or /quit ends the chat");
@@ -167,12 +168,12 @@ static int talk(chat *of)
         free(typed.bytes);
         if (status != EXIT_GOOD)
             worst = status;
-        if (console_interrupted() && !chat_can_ask(of))
+        if (console_interrupted() && !chat_has_person(of))
             return EXIT_INTERRUPTED;
     }
     if (of->show.broken)
         return EXIT_FAILED;
-    return chat_can_ask(of) ? EXIT_GOOD : worst;
+    return chat_has_person(of) ? EXIT_GOOD : worst;
 }
 
 /* ---- all of it ------------------------------------------------------------------------------- */
@@ -183,6 +184,8 @@ static int run(chat *of)
     bool alone = given->prompt != NULL || given->file != NULL;
     show_open(&of->show, given);
     int status = open_talk(of);
+    if (status == EXIT_GOOD && !alone)
+        of->input = line_input_open(chat_command_guide());
     if (status == EXIT_GOOD)
         status = runtime_open_executor(of->opened, given, GPTOSS_NUMERICS_F32);
     if (status != EXIT_GOOD)
@@ -190,7 +193,6 @@ static int run(chat *of)
     of->sampling = sampling_asked(given, gptoss_model_config(of->opened->model));
     if (alone)
         return answer_once(of);
-    of->input = line_input_open(chat_command_guide());
     greet(of);
     return talk(of);
 }
@@ -204,6 +206,8 @@ int run_chat(const options *given)
         status = console_usage(given->command, "expected one of -p and -f, found both");
     if (status == EXIT_GOOD)
         status = chat_head_check(given);
+    if (status == EXIT_GOOD && given->session != NULL)
+        status = session_check_place(given);
     if (status == EXIT_GOOD)
         status = chat_head_read_tools(given, &state.tools);
     if (status == EXIT_GOOD)

@@ -41,9 +41,10 @@ typedef enum chat_stop {
 /* What one run of the model took. */
 typedef struct chat_turn {
     chat_stop stop;
-    size_t first;       /* its first message in the conversation; one that is continued counts */
-    uint32_t prompt;    /* tokens, */
-    uint32_t reused;    /* those of them that were in the cache; the others were fed */
+    size_t first;    /* its first message in the conversation; one that is continued counts */
+    uint32_t prompt; /* tokens, */
+    uint32_t reused; /* those of them that were in the cache */
+    uint32_t fed;    /* those that were read, which are the others unless it was stopped before */
     uint32_t generated; /* tokens, those that end messages among them */
     uint32_t thought;   /* those of them that are analysis */
     double prompt_seconds;
@@ -85,7 +86,8 @@ int chat_once(const options *given);
 /* "end", "call", "length", "context", "interrupted" or "role". */
 const char *chat_stop_name(chat_stop stop);
 
-/* Whether a person is there to be asked. */
+/* Whether a person types, and sees what is asked on standard error. */
+bool chat_has_person(const chat *of);
 bool chat_can_ask(const chat *of);
 
 /*

@@ -7,9 +7,14 @@
 #include "chat_tool.h"
 #include "console.h"
 
-bool chat_can_ask(const chat *of)
+bool chat_has_person(const chat *of)
 {
     return of->input != NULL && line_input_prompts(of->input);
+}
+
+bool chat_can_ask(const chat *of)
+{
+    return chat_has_person(of) && of->show.error_terminal;
 }
 
 static void report(chat *of)

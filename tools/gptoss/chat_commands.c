@@ -242,14 +242,29 @@ const line_guide *chat_command_guide(void)
 
 /* ---- running --------------------------------------------------------------------------------- */
 
+/* What other programs call them. */
+static const struct {
+    const char *word;
+    const char *name;
+} synonyms[] = {
+    {"?", "help"}, {"exit", "quit"}, {"bye", "quit"}, {"clear", "reset"}, {"regen", "retry"}};
+
+static bool is_word(const char *name, const char *word, size_t length)
+{
+    return strlen(name) == length && memcmp(name, word, length) == 0;
+}
+
 /* The command that a word names: in full, or by a beginning that no other has. */
 static const chat_command *find_command(const char *word, size_t length)
 {
     const chat_command *found = NULL;
     size_t count = 0;
+    for (size_t i = 0; i < sizeof synonyms / sizeof *synonyms; i++)
+        if (is_word(synonyms[i].word, word, length))
+            return find_command(synonyms[i].name, strlen(synonyms[i].name));
     for (size_t i = 0; i < COMMANDS; i++)
         if (strncmp(commands[i].name, word, length) == 0) {
-            if (commands[i].name[length] == '\0')
+            if (is_word(commands[i].name, word, length))
                 return &commands[i];
             found = &commands[i];
             count++;

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "chat_head.h"
 #include "console.h"
@@ -112,31 +113,42 @@ static int load_json(chat *of, const char *path)
 
 /* ---- sessions -------------------------------------------------------------------------------- */
 
+/* The first bytes of a regular file, zeros behind its end; how many there are. Of anything else, 0:
+ * what is read of a pipe is gone. */
+static size_t first_bytes(const char *path, char bytes[8])
+{
+    struct stat info;
+    memset(bytes, 0, 8);
+    FILE *file = stat(path, &info) == 0 && S_ISREG(info.st_mode) ? fopen(path, "rb") : NULL;
+    size_t count = file == NULL ? 0 : fread(bytes, 1, 8, file);
+    if (file != NULL)
+        fclose(file);
+    return count;
+}
+
 /* Sessions begin with the length of a header in 8 bytes, of which the last are zeros; in JSON there
  * are none. */
 static bool is_session(const char *path)
 {
-    char first[8] = "";
-    FILE *file = fopen(path, "rb");
-    size_t count = file == NULL ? 0 : fread(first, 1, sizeof first, file);
-    if (file != NULL)
-        fclose(file);
-    return count == sizeof first && first[7] == '\0';
+    char first[8];
+    return first_bytes(path, first) == sizeof first && first[7] == '\0';
 }
 
-/* Loads a session; where its cache cannot be used as it is, that is cleared. */
+/* Loads a session; where its cache cannot be used as it is, that is cleared and *other true. */
 static gptoss_status load_cache(const chat *of, const char *path, gptoss_sequence **out,
-                                char **note, size_t *length, gptoss_error *error)
+                                char **note, size_t *length, bool *other, gptoss_error *error)
 {
     uint32_t context = gptoss_sequence_context(of->opened->sequence);
     gptoss_sequence_options wanted = runtime_sequence(of->given, context);
     gptoss_status status =
         gptoss_sequence_load(of->opened->model, path, &wanted, out, note, length, error);
-    if (status == GPTOSS_OK && !same_precision(of, *note))
+    *other = status == GPTOSS_OK && !same_precision(of, *note);
+    if (*other)
         gptoss_sequence_clear(*out);
     if (status != GPTOSS_USAGE && status != GPTOSS_LIMIT)
         return status;
     /* another cache type, or more tokens than the context holds: the note is good enough */
+    *other = true;
     status = gptoss_sequence_load(of->opened->model, path, NULL, out, note, length, error);
     if (status != GPTOSS_OK)
         return status;
@@ -153,8 +165,9 @@ static int load_session(chat *of, const char *path)
     gptoss_conversation *read;
     char *note;
     size_t length;
+    bool other;
     gptoss_error error;
-    if (load_cache(of, path, &sequence, &note, &length, &error) != GPTOSS_OK)
+    if (load_cache(of, path, &sequence, &note, &length, &other, &error) != GPTOSS_OK)
         return console_error(&error);
     bool ours = strncmp(note, note_start, sizeof note_start - 1) == 0;
     gptoss_status status = GPTOSS_FORMAT;
@@ -169,7 +182,7 @@ static int load_session(chat *of, const char *path)
         return EXIT_FAILED;
     }
     take_messages(of, read);
-    if (gptoss_sequence_length(sequence) == 0 && of->talk.count > 0)
+    if (other)
         show_note(&of->show, "the cache of %s is not as asked for here: all is read again", path);
     gptoss_sequence_close(of->opened->sequence);
     of->opened->sequence = sequence;
@@ -178,14 +191,15 @@ static int load_session(chat *of, const char *path)
 
 /* ---- either kind ----------------------------------------------------------------------------- */
 
-/* Whether there is a file that is nothing of ours. */
-static bool is_other_file(const char *path)
+/* Whether there is something that is nothing of ours; an empty file is as good as none. */
+static bool is_other(const char *path)
 {
-    FILE *file = is_session(path) ? NULL : fopen(path, "rb");
-    int first = file == NULL ? EOF : getc(file);
-    if (file != NULL)
-        fclose(file);
-    return first != EOF && first != '{' && first != '[';
+    struct stat info;
+    char first[8];
+    if (stat(path, &info) != 0 || (S_ISREG(info.st_mode) && info.st_size == 0))
+        return false;
+    size_t count = first_bytes(path, first);
+    return count == 0 || !(is_session(path) || first[0] == '{' || first[0] == '[');
 }
 
 int chat_file_save(chat *of, const char *path)
@@ -193,7 +207,7 @@ int chat_file_save(chat *of, const char *path)
     text_stream text;
     gptoss_error error;
     int status = EXIT_GOOD;
-    if (is_other_file(path)) {
+    if (is_other(path)) {
         console_note("%s is there and no conversation; it stays as it is", path);
         return EXIT_FAILED;
     }

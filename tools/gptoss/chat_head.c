@@ -40,10 +40,16 @@ static bool looks_like(const char *text, const char *pattern)
     return *text == '\0';
 }
 
+static bool is_date(const char *text)
+{
+    struct tm parts;
+    return looks_like(text, "0000-00-00") && strptime(text, "%Y-%m-%d", &parts) != NULL;
+}
+
 int chat_head_check(const options *given)
 {
     if (strcmp(given->date, "today") == 0 || strcmp(given->date, "none") == 0 ||
-        looks_like(given->date, "0000-00-00"))
+        is_date(given->date))
         return EXIT_GOOD;
     return console_usage(given->command,
                          "--date: expected a date such as 2026-11-28, today or none, found \"%s\"",

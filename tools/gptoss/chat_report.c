@@ -16,6 +16,11 @@ static double per_second(uint64_t count, double seconds)
     return seconds > 0.0 ? (double)count / seconds : 0.0;
 }
 
+static const char *plural(uint64_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
 /* ---- text ------------------------------------------------------------------------------------ */
 
 static void tell_outside(chat *of)
@@ -38,7 +43,8 @@ void chat_report_end(chat *of)
     else if (last->stop == CHAT_STOP_KEY)
         show_note(&of->show, "stopped%s", more);
     else if (last->stop == CHAT_STOP_LENGTH)
-        show_note(&of->show, "cut after %u tokens (-n)%s", last->generated, more);
+        show_note(&of->show, "cut after %u token%s (-n)%s", last->generated,
+                  plural(last->generated), more);
     else if (last->stop == CHAT_STOP_CONTEXT)
         show_note(&of->show, "cut: the context of %u tokens is full",
                   gptoss_sequence_context(of->opened->sequence));
@@ -51,15 +57,10 @@ void chat_report_end(chat *of)
 void chat_report_times(chat *of)
 {
     const chat_turn *last = &of->last;
-    uint32_t fed = last->prompt - last->reused;
-    show_aside(&of->show, "%u tokens in %.2f s (%.1f/s); read %u of %u in %.2f s (%.1f/s)",
-               last->generated, last->seconds, per_second(last->generated, last->seconds), fed,
-               last->prompt, last->prompt_seconds, per_second(fed, last->prompt_seconds));
-}
-
-static const char *plural(uint64_t count)
-{
-    return count == 1 ? "" : "s";
+    show_aside(&of->show, "%u token%s in %.2f s (%.1f/s); read %u of %u in %.2f s (%.1f/s)",
+               last->generated, plural(last->generated), last->seconds,
+               per_second(last->generated, last->seconds), last->fed, last->prompt,
+               last->prompt_seconds, per_second(last->fed, last->prompt_seconds));
 }
 
 void chat_report_talk(chat *of, const char *what)
@@ -97,7 +98,7 @@ static void put_usage(json_writer *json, const chat_turn *last)
     json_put_object(json, "usage");
     json_put_whole(json, "prompt_tokens", last->prompt);
     json_put_whole(json, "reused_tokens", last->reused);
-    json_put_whole(json, "fed_tokens", last->prompt - last->reused);
+    json_put_whole(json, "fed_tokens", last->fed);
     json_put_whole(json, "completion_tokens", last->generated);
     json_put_whole(json, "reasoning_tokens", last->thought);
     json_put_whole(json, "dropped_turns", last->dropped);
@@ -106,10 +107,9 @@ static void put_usage(json_writer *json, const chat_turn *last)
 
 static void put_timings(json_writer *json, const chat_turn *last)
 {
-    uint32_t fed = last->prompt - last->reused;
     json_put_object(json, "timings");
     json_put_real(json, "prompt_seconds", last->prompt_seconds);
-    json_put_real(json, "prompt_per_second", per_second(fed, last->prompt_seconds));
+    json_put_real(json, "prompt_per_second", per_second(last->fed, last->prompt_seconds));
     json_put_real(json, "seconds", last->seconds);
     json_put_real(json, "per_second", per_second(last->generated, last->seconds));
     json_end_object(json);

@@ -11,6 +11,7 @@
 static char ask(chat *of, const char *letters)
 {
     char choice = letters[strlen(letters) - 1];
+    line_input_forget(of->input);
     for (;;) {
         input_text line;
         if (line_input_read(of->input, "? ", &line) != LINE_READ) {

@@ -19,6 +19,7 @@ bool chat_tool_result(chat *of)
     const gptoss_message *call = &of->talk.messages[of->talk.count - 1];
     if (of->input == NULL)
         return false;
+    line_input_forget(of->input);
     if (line_input_prompts(of->input))
         show_aside(&of->show, "the result of the call, please; Ctrl-C gives none");
     char *prompt = make_prompt(call);

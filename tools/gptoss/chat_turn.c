@@ -189,7 +189,7 @@ static void add_to_totals(chat *of)
 {
     of->totals.runs++;
     of->totals.reused += of->last.reused;
-    of->totals.fed += of->last.prompt - of->last.reused;
+    of->totals.fed += of->last.fed;
     of->totals.generated += of->last.generated;
     of->totals.prompt_seconds += of->last.prompt_seconds;
     of->totals.seconds += of->last.seconds;
@@ -266,6 +266,8 @@ gptoss_status chat_turn_run(chat *of, const chat_prompt *prompt, bool open, uint
     if (status == GPTOSS_OK)
         status = generate(&state, most, &result);
     console_clear_progress();
+    uint32_t length = gptoss_sequence_length(of->opened->sequence);
+    of->last.fed = (length < of->last.prompt ? length : of->last.prompt) - of->last.reused;
     if (state.begun || result.tokens > 0 || status == GPTOSS_OK) {
         /* what was said before a failure is kept, too */
         gptoss_status ended = end_stream(&state, &result);

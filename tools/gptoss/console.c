@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "terminal.h"
+
 static int write_error; /* errno of the first failed write to standard output; 0: none */
 
 /* ---- the standard streams ------------------------------------------------------------------- */
@@ -37,6 +39,7 @@ static bool flush_output(void)
 
 int console_close(int status)
 {
+    terminal_show();
     if (flush_output())
         return status;
     if (write_error != EPIPE)
@@ -175,8 +178,10 @@ static volatile sig_atomic_t presses_heard = 1;
 static void on_interrupt(int number)
 {
     (void)number;
-    if (interrupted >= presses_heard)
+    if (interrupted >= presses_heard) {
+        terminal_show();
         _exit(EXIT_INTERRUPTED);
+    }
     interrupted++;
 }
 

@@ -17,9 +17,9 @@
 void console_open(void);
 
 /*
- * Writes what is still buffered. Returns `status`, or EXIT_FAILED with a sentence when standard
- * output could not be written; a reader that has gone away is no news to anyone, so that one is
- * silent.
+ * Puts the terminal in order and writes what is still buffered. Returns `status`, or EXIT_FAILED
+ * with a sentence when standard output could not be written; a reader that has gone away is no news
+ * to anyone, so that one is silent.
  */
 int console_close(int status);
 

@@ -131,6 +131,7 @@ static int open_sequence(many *of)
         uint64_t whole = most == UINT32_MAX ? 0 : of->ids[i].count + most;
         wanted = wanted == 0 || whole == 0 ? 0 : whole > wanted ? whole : wanted;
     }
+    of->opened.marked = of->count > 1;
     int status = generate_session_open(&of->opened, of->given, 1, wanted);
     for (size_t i = 0; i < of->count && status == EXIT_GOOD; i++) {
         uint32_t context = gptoss_sequence_context(of->opened.sequence);

@@ -15,8 +15,7 @@ static const char note_start[] = "{\"command\": \"generate\", \"precision\": \""
 
 /* ---- before ---------------------------------------------------------------------------------- */
 
-/* Whether the directory takes files, so that nothing is computed in vain. */
-static int check_place(const options *given)
+int session_check_place(const options *given)
 {
     char *path = strdup(given->session);
     if (path == NULL) {
@@ -79,7 +78,8 @@ int generate_session_open(runtime *of, const options *given, uint64_t prompt, ui
     gptoss_sequence_options how;
     if (given->session == NULL)
         return runtime_open_sequence(of, given, prompt, wanted);
-    int status = check_place(given);
+    of->marked = true;
+    int status = session_check_place(given);
     if (status == EXIT_GOOD) /* what is in the file may be longer than what is wanted */
         status = runtime_plan_sequence(of, given, prompt, 0, &how);
     if (status != EXIT_GOOD)

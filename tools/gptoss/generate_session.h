@@ -11,6 +11,10 @@
  */
 int generate_session_open(runtime *of, const options *given, uint64_t prompt, uint64_t wanted);
 
+/* Prints a sentence and returns EXIT_FAILED when no file can be kept where --session says, so that
+ * nothing is computed in vain. */
+int session_check_place(const options *given);
+
 /* Keeps the sequence in the file of --session; without the flag, nowhere. */
 int generate_session_save(runtime *of, const options *given);
 

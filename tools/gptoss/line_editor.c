@@ -23,6 +23,7 @@ struct line_editor {
     EditLine *edit;
     HistoryW *history;
     const line_guide *guide;
+    FILE *screen;
     wchar_t *prompt; /* of the line being read */
     bool cleared;    /* the interrupt key was pressed in it */
 };
@@ -164,25 +165,26 @@ static size_t common_length(const line_guide *guide, const char *typed, size_t *
     return common;
 }
 
-static void list_lines(const line_guide *guide, const char *typed)
+static void list_lines(const line_editor *editor, const char *typed)
 {
-    fputc('\n', stderr);
-    for (const char *const *line = guide->lines; *line != NULL; line++)
+    fputc('\n', editor->screen);
+    for (const char *const *line = editor->guide->lines; *line != NULL; line++)
         if (continues(*line, typed))
-            fprintf(stderr, "%s  ", *line);
-    fputc('\n', stderr);
+            fprintf(editor->screen, "%s  ", *line);
+    fputc('\n', editor->screen);
 }
 
-static unsigned char complete_line(EditLine *edit, const line_guide *guide, const char *typed)
+static unsigned char complete_line(EditLine *edit, const char *typed)
 {
+    const line_editor *editor = editor_of(edit);
     size_t count;
     const char *first = NULL;
-    size_t common = common_length(guide, typed, &count, &first);
+    size_t common = common_length(editor->guide, typed, &count, &first);
     size_t length = strlen(typed);
     if (count == 0)
         return CC_NORM;
     if (common == length && count > 1) {
-        list_lines(guide, typed);
+        list_lines(editor, typed);
         return CC_REDISPLAY;
     }
     wchar_t *rest = widen(first + length, common - length);
@@ -193,17 +195,16 @@ static unsigned char complete_line(EditLine *edit, const line_guide *guide, cons
 
 static unsigned char complete(EditLine *edit, wint_t key)
 {
-    const line_guide *guide = editor_of(edit)->guide;
     const LineInfoW *line = el_wline(edit);
     input_text typed = narrow(line->buffer, (size_t)(line->cursor - line->buffer));
     unsigned char result = CC_NORM;
-    const char *const *before = guide->before_files;
+    const char *const *before = editor_of(edit)->guide->before_files;
     while (*before != NULL && !begins_with(typed.bytes, *before))
         before++;
     if (*before != NULL)
         result = _el_fn_complete(edit, (int)key);
     else if (typed.length > 0)
-        result = complete_line(edit, guide, typed.bytes);
+        result = complete_line(edit, typed.bytes);
     free(typed.bytes);
     return result;
 }
@@ -246,17 +247,18 @@ static void bind_keys(EditLine *edit)
         el_wset(edit, EL_BIND, keys[i].key, keys[i].action, NULL);
 }
 
-line_editor *line_editor_open(const line_guide *guide)
+line_editor *line_editor_open(const line_guide *guide, FILE *screen)
 {
     const char *terminal = getenv("TERM");
     if (terminal == NULL || terminal[0] == '\0' || strcmp(terminal, "dumb") == 0)
         return NULL;
     choose_characters();
-    EditLine *edit = el_init("gptoss", stdin, stderr, stderr);
+    EditLine *edit = el_init("gptoss", stdin, screen, screen);
     if (edit == NULL)
         return NULL;
     line_editor *editor = console_resize(NULL, 1, sizeof *editor);
-    *editor = (line_editor){.edit = edit, .history = history_winit(), .guide = guide};
+    *editor =
+        (line_editor){.edit = edit, .history = history_winit(), .guide = guide, .screen = screen};
     HistEventW event;
     if (editor->history != NULL) {
         history_w(editor->history, &event, H_SETSIZE, HISTORY_TEXTS);
@@ -284,20 +286,28 @@ void line_editor_close(line_editor *editor)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
+/* The key was pressed before the editor took the terminal's signals for keys, or someone sent the
+ * signal, which ends its line without a result. */
+static line_result stopped(line_editor *editor)
+{
+    const LineInfoW *line = el_wline(editor->edit);
+    return line->lastchar > line->buffer ? LINE_CLEARED : LINE_STOP;
+}
+
 line_result line_editor_read(line_editor *editor, const char *prompt, input_text *out)
 {
     int count = 0;
     editor->prompt = widen(prompt, strlen(prompt));
     editor->cleared = false;
     el_resize(editor->edit); /* the window may have changed since the last line */
-    fputs(PASTE_BEGINS, stderr);
+    fputs(PASTE_BEGINS, editor->screen);
     const wchar_t *line = el_wgets(editor->edit, &count);
-    fputs(PASTE_ENDS, stderr);
+    fputs(PASTE_ENDS, editor->screen);
     free(editor->prompt);
     editor->prompt = NULL;
     if (line == NULL || count <= 0) {
-        fputc('\n', stderr);
-        return LINE_END;
+        fputc('\n', editor->screen);
+        return console_interrupted() ? stopped(editor) : LINE_END;
     }
     if (editor->cleared)
         return count > 1 ? LINE_CLEARED : LINE_STOP;
@@ -319,9 +329,10 @@ void line_editor_remember(line_editor *editor, const char *text, size_t length)
 
 #else
 
-line_editor *line_editor_open(const line_guide *guide)
+line_editor *line_editor_open(const line_guide *guide, FILE *screen)
 {
     (void)guide;
+    (void)screen;
     return NULL;
 }
 

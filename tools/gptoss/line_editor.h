@@ -2,13 +2,15 @@
 #ifndef GPTOSS_TOOL_LINE_EDITOR_H
 #define GPTOSS_TOOL_LINE_EDITOR_H
 
+#include <stdio.h>
+
 #include "line_input.h"
 
 typedef struct line_editor line_editor;
 
-/* Edits on standard input and standard error. NULL where that is not possible: the program was
- * built without libedit, or the terminal cannot move its cursor. */
-line_editor *line_editor_open(const line_guide *guide);
+/* Edits on standard input and on `screen`, which stays open. NULL where that is not possible: the
+ * program was built without libedit, or the terminal cannot move its cursor. */
+line_editor *line_editor_open(const line_guide *guide, FILE *screen);
 void line_editor_close(line_editor *editor);
 
 /* As line_input_read. */

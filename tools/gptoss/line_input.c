@@ -8,14 +8,16 @@
 #include "console.h"
 #include "history_file.h"
 #include "line_editor.h"
+#include "terminal.h"
 
 struct line_input {
     line_editor *editor; /* NULL: lines come as the terminal or the file gives them */
-    bool prompts;
-    char *history; /* path; NULL: nothing is kept */
-    char *bytes;   /* read ahead of the lines: [begin, end) of `room` */
+    FILE *screen;        /* where a person sees prompts; NULL: nobody is there */
+    char *history;       /* path; NULL: nothing is kept */
+    char *bytes;         /* read ahead of the lines: [begin, end) of `room` */
     size_t begin, end, room;
     bool ended;
+    size_t unseen; /* bytes of the next lines that were typed while keys were not shown */
 };
 
 /* ---- without an editor ----------------------------------------------------------------------- */
@@ -46,8 +48,19 @@ static line_result read_more(line_input *in)
     return LINE_READ;
 }
 
+/* Shows a line that the terminal did not show when it was typed. */
+static void show_unseen(line_input *in, const char *line, size_t length)
+{
+    if (in->unseen == 0)
+        return;
+    fwrite(line, 1, length, in->screen);
+    fputc('\n', in->screen);
+    in->unseen -= in->unseen > length ? length + 1 : in->unseen;
+}
+
 static line_result take_line(line_input *in, size_t length, size_t skipped, input_text *out)
 {
+    show_unseen(in, in->bytes + in->begin, length);
     out->bytes = console_resize(NULL, length + 1, 1);
     if (length > 0)
         memcpy(out->bytes, in->bytes + in->begin, length);
@@ -59,8 +72,8 @@ static line_result take_line(line_input *in, size_t length, size_t skipped, inpu
 
 static line_result read_plain(line_input *in, const char *prompt, input_text *out)
 {
-    if (in->prompts)
-        fputs(prompt, stderr);
+    if (in->screen != NULL)
+        fputs(prompt, in->screen);
     for (size_t looked = 0;;) {
         size_t length = in->end - in->begin;
         char *newline =
@@ -71,8 +84,10 @@ static line_result read_plain(line_input *in, const char *prompt, input_text *ou
             return take_line(in, length, 0, out); /* the last line may lack its newline */
         looked = length;
         bool stopped = !in->ended && read_more(in) == LINE_STOP;
-        if ((stopped || in->ended) && in->prompts && in->begin == in->end)
-            fputc('\n', stderr); /* the prompt's line ends here */
+        if (stopped)
+            in->unseen = 0; /* the key has thrown it away */
+        if ((stopped || in->ended) && in->screen != NULL && in->begin == in->end)
+            fputc('\n', in->screen); /* the prompt's line ends here */
         if (stopped)
             return LINE_STOP; /* what is typed is not known before the line ends */
         if (in->ended && in->begin == in->end)
@@ -87,16 +102,38 @@ static void recall(void *user, const char *text, size_t length)
     line_editor_remember(user, text, length);
 }
 
+/* Where a person at standard input sees what is printed: standard error, or the terminal itself
+ * where that goes elsewhere. Not buffered. */
+static FILE *open_screen(void)
+{
+    if (!isatty(STDIN_FILENO))
+        return NULL;
+    if (isatty(STDERR_FILENO))
+        return stderr;
+    FILE *screen = fopen("/dev/tty", "we");
+    if (screen != NULL)
+        setvbuf(screen, NULL, _IONBF, 0);
+    return screen;
+}
+
+/* While no line is read. */
+static void hush(const line_input *in)
+{
+    if (in->screen != NULL)
+        terminal_hush(in->editor != NULL ? fileno(in->screen) : -1);
+}
+
 line_input *line_input_open(const line_guide *guide)
 {
     line_input *in = console_resize(NULL, 1, sizeof *in);
-    *in = (line_input){.prompts = isatty(STDIN_FILENO) != 0 && isatty(STDERR_FILENO) != 0};
-    if (in->prompts)
-        in->editor = line_editor_open(guide);
+    *in = (line_input){.screen = open_screen()};
+    if (in->screen != NULL)
+        in->editor = line_editor_open(guide, in->screen);
     if (in->editor != NULL)
         in->history = history_file_path();
     if (in->history != NULL)
         history_file_read(in->history, recall, in->editor);
+    hush(in);
     return in;
 }
 
@@ -104,22 +141,36 @@ void line_input_close(line_input *in)
 {
     if (in == NULL)
         return;
+    terminal_show();
     line_editor_close(in->editor);
+    if (in->screen != NULL && in->screen != stderr)
+        fclose(in->screen);
     free(in->history);
     free(in->bytes);
     free(in);
 }
 
+void line_input_forget(line_input *in)
+{
+    if (in->screen == NULL)
+        return;
+    terminal_forget();
+    in->unseen = 0;
+}
+
 bool line_input_prompts(const line_input *in)
 {
-    return in->prompts;
+    return in->screen != NULL;
 }
 
 line_result line_input_read(line_input *in, const char *prompt, input_text *out)
 {
     *out = (input_text){NULL, 0};
-    return in->editor != NULL ? line_editor_read(in->editor, prompt, out)
-                              : read_plain(in, prompt, out);
+    in->unseen += terminal_show(); /* the editor shows all that it reads */
+    line_result result = in->editor != NULL ? line_editor_read(in->editor, prompt, out)
+                                            : read_plain(in, prompt, out);
+    hush(in);
+    return result;
 }
 
 void line_input_remember(line_input *in, const char *text, size_t length)

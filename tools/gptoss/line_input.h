@@ -25,7 +25,8 @@ typedef struct line_guide {
 
 typedef struct line_input line_input;
 
-/* Opens standard input. `guide` outlives it. Never NULL. */
+/* Opens standard input. `guide` outlives it. Never NULL. Until it is closed, what is typed at a
+ * terminal while no line is read is not shown, and kept for the next line. */
 line_input *line_input_open(const line_guide *guide);
 void line_input_close(line_input *in);
 
@@ -37,6 +38,9 @@ bool line_input_prompts(const line_input *in);
  * With LINE_READ, *out is the caller's to free.
  */
 line_result line_input_read(line_input *in, const char *prompt, input_text *out);
+
+/* Forgets what was typed before it could be known what will be asked next. */
+void line_input_forget(line_input *in);
 
 /* Puts a text among those that can be recalled, now and by later runs. */
 void line_input_remember(line_input *in, const char *text, size_t length);

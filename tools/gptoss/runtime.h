@@ -11,6 +11,7 @@ typedef struct runtime {
     gptoss_tokenizer *tokenizer; /* NULL when there is none */
     gptoss_executor *executor;
     gptoss_sequence *sequence;
+    bool marked;    /* the sequence will be marked, which takes memory besides */
     bool prepared;  /* runtime_prepare_model has been called */
     uint64_t forms; /* bytes that it took for other forms of the weights */
 } runtime;
@@ -27,6 +28,9 @@ int runtime_open_model(runtime *of, const options *given);
 
 /* Reads the weights ahead, locks, packs and sketches them, as was asked for; the first time. */
 int runtime_prepare_model(runtime *of, const options *given);
+
+/* Bytes of other forms of the weights, made already or to be made. */
+uint64_t runtime_form_bytes(const runtime *of, const options *given);
 
 /*
  * Opens the tokenizer of --tokenizer, or else the one beside or above the checkpoint. When
