@@ -140,11 +140,14 @@ typedef void (*bfloat_multiply_mxfp4_fn)(const uint8_t *blocks, const uint8_t *s
                                          bfloat_ahead ahead, float *sums, float *y,
                                          size_t y_stride);
 
+#define BFLOAT_MOST_BATCH 128
+
 /* The kernels of one of the canonical products. */
 typedef struct bfloat_table {
     size_t panel_rows;  /* weight rows of a panel, */
     size_t panels;      /* and panels that are multiplied at once */
     size_t group;       /* activation rows of a group, at most */
+    size_t batch;       /* activation rows that unpacked weights serve best, at most */
     bfloat_order coded; /* in which MXFP4 is taken */
     bfloat_round_fn round;
     bfloat_dot_bf16_fn dot_bf16;

@@ -5,7 +5,7 @@
 
 #include "kernel/kernel.h"
 
-enum { UNIT = OP_BFLOAT_UNIT, BATCH = OP_BFLOAT_BATCH, DOT_ROWS = 32 /* read together */ };
+enum { UNIT = OP_BFLOAT_UNIT, DOT_ROWS = 32 /* read together */ };
 
 /* The kernels that pay; when none do, those that more processors have instructions for. */
 static const bfloat_table *kernels(void)
@@ -211,7 +211,7 @@ static void multiply_unit(const matrix *weights, unit of, rounded_rows x, bfloat
 {
     const bfloat_table *table = kernels();
     size_t n = weights->columns;
-    size_t parts = (x.count + BATCH - 1) / BATCH;
+    size_t parts = (x.count + table->batch - 1) / table->batch;
     uint16_t *panels = scratch;
     float *sums = (float *)(void *)(panels + UNIT * row_numbers(n));
     bool direct = weights->format == NUMBER_MXFP4 && table->multiply_mxfp4 != NULL;

@@ -5,10 +5,9 @@
 #include "kernel/bfloat.h"
 #include "op/op.h"
 
-/* Weight rows that a thread takes at a time, at most, and activation rows that they serve at once:
- * both together stay in the second cache. */
-#define OP_BFLOAT_UNIT  32
-#define OP_BFLOAT_BATCH 96
+/* Weight rows that a thread takes at a time, at most: with a batch they stay in the second cache.
+ */
+#define OP_BFLOAT_UNIT 32
 
 /* Bytes of a rounded row; of `rows` of them, with what may be read behind; and of a thread's
  * scratch. All 64-aligned. */
@@ -25,7 +24,7 @@ static inline size_t op_bfloat_rows_bytes(size_t rows, size_t columns)
 static inline size_t op_bfloat_bytes(size_t columns)
 {
     return OP_BFLOAT_UNIT * op_bfloat_row_bytes(columns) +
-           BFLOAT_SUMS(OP_BFLOAT_BATCH) * sizeof(float);
+           BFLOAT_SUMS(BFLOAT_MOST_BATCH) * sizeof(float);
 }
 
 /* Whether this machine computes these products faster than others. */
