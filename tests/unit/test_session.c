@@ -478,7 +478,7 @@ static void check_failed_saving(const session_file *good)
     CHECK(mkdir(scratch_path("saved/directory"), 0777) == 0, "a directory");
     CHECK(gptoss_sequence_save(sequence, "", 0, scratch_path("saved/directory"), &error) ==
                   GPTOSS_IO &&
-              strstr(error.message, "cannot rename") != NULL,
+              strstr(error.message, "should be a regular file but is a directory") != NULL,
           "%s", error.message);
     CHECK(count_files() == 2, "nothing is left behind");
 
