@@ -56,7 +56,8 @@ bool content_begins(content whole, content part)
 void write_content(const char *path, const void *bytes, size_t length)
 {
     FILE *file = fopen(path, "wb");
-    if (file == NULL || fwrite(bytes, 1, length, file) != length || fclose(file) != 0)
+    bool written = file != NULL && (length == 0 || fwrite(bytes, 1, length, file) == length);
+    if (!written || fclose(file) != 0)
         give_up(path);
 }
 
