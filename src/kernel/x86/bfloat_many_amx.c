@@ -41,7 +41,7 @@ typedef struct unpacking {
 INLINE void begin_block(unpacking *what, size_t block)
 {
     what->block = block;
-    if (block == what->end)
+    if (block >= what->end)
         return;
     what->next = block_at(what->from, 0, block);
     what->rows = what->from->rows;
