@@ -20,7 +20,7 @@ static const char *const level_names[CPU_LEVELS] = {"plain",       "avx2",      
 
 const char *cpu_level_name(cpu_level level)
 {
-    return level_names[level];
+    return level < CPU_LEVELS ? level_names[level] : "no level";
 }
 
 const char *gptoss_cpu_level(void)

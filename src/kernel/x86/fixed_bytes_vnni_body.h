@@ -181,7 +181,8 @@ static void multiply_panel(const uint8_t *panel, size_t rows, size_t columns, fi
     size_t row_bytes = fixed_row_bytes(columns, digits);
     size_t tile_count = (batch.count + TILE_BATCH - 1) / TILE_BATCH;
     size_t steps = tile_count * blocks * FIXED_GROUPS;
-    const char *from = (const char *)ahead.at; /* NULL with no bytes, to which even 0 is not added */
+    const char *from =
+        (const char *)ahead.at; /* NULL with no bytes, to which even 0 is not added */
     fetcher fetching = {from, ahead.bytes == 0 ? from : from + ahead.bytes,
                         steps == 0 ? 0 : (ahead.bytes / 64 + steps - 1) / steps};
     memset(sums, 0, batch.count * SUMS * sizeof *sums);
