@@ -70,7 +70,6 @@ static inline size_t bfloat_blocks(size_t columns)
  *
  *     panel    [steps][rows][16 lanes][even, odd]
  */
-#define BFLOAT_MOST_PANEL_ROWS 16
 
 /* A place in a panel where rows of weights go. */
 typedef struct bfloat_place {
@@ -155,9 +154,9 @@ typedef struct bfloat_table {
     bfloat_dot_mxfp4_fn dot_mxfp4;
     bfloat_take_bf16_fn take_bf16;
     bfloat_take_packed_fn take_packed;
-    bfloat_take_mxfp4_fn take_mxfp4; /* of lanes */
+    bfloat_take_mxfp4_fn take_mxfp4; /* of lanes, NULL for tiles */
     bfloat_multiply_fn multiply;
-    bfloat_multiply_mxfp4_fn multiply_mxfp4; /* of tiles */
+    bfloat_multiply_mxfp4_fn multiply_mxfp4; /* of tiles, NULL for lanes */
     bool pays; /* this processor multiplies bfloat16 numbers so faster than floats or digits */
 } bfloat_table;
 

@@ -43,7 +43,7 @@ INLINE byte_tables tables_by_bytes(void)
 }
 
 /*
- * What decode_block and scale_block do together, byte by byte: a quarter of the vectors is a group,
+ * The four steps of a block with their scales, byte by byte: a quarter of the vectors is a group,
  * whose sixteen values, multiplied, are looked up in a table of upper and one of lower bytes.
  * Intel's processors permute words at half the speed of bytes.
  */

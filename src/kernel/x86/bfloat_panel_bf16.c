@@ -164,6 +164,25 @@ static void take_packed(const uint8_t *data, const dense_group *where, size_t fi
     }
 }
 
+/* Multiplies a block by its groups' scales. */
+INLINE void scale_block(const uint8_t *scales, size_t groups, __m512i steps[4])
+{
+    const __m512i magnitude = _mm512_set1_epi16(0x7fff);
+    const __m512i bias = _mm512_set1_epi16(127 << 7);
+    /* byte L of the four scales into the upper bytes of quarter L */
+    const __m512i upper =
+        _mm512_set_epi32(0x03800380, 0x03800380, 0x03800380, 0x03800380, 0x02800280, 0x02800280,
+                         0x02800280, 0x02800280, 0x01800180, 0x01800180, 0x01800180, 0x01800180,
+                         0x00800080, 0x00800080, 0x00800080, 0x00800080);
+    __m512i exponent = _mm512_srli_epi16(
+        _mm512_shuffle_epi8(_mm512_set1_epi32(four_scales(scales, groups)), upper), 1);
+    exponent = _mm512_sub_epi16(exponent, bias);
+    UNROLL(4)
+    for (size_t k = 0; k < 4; k++) /* zeros stay */
+        steps[k] = _mm512_mask_add_epi16(steps[k], _mm512_test_epi16_mask(steps[k], magnitude),
+                                         steps[k], exponent);
+}
+
 /* Unpacks a block of row r. */
 INLINE void unpack_block(const uint8_t *codes, const uint8_t *scales, size_t groups,
                          bfloat_place to, size_t r, size_t block)

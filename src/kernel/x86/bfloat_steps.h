@@ -134,25 +134,6 @@ INLINE int32_t four_scales(const uint8_t *scales, size_t groups)
     return (int32_t)four;
 }
 
-/* Multiplies a block by its groups' scales. */
-INLINE void scale_block(const uint8_t *scales, size_t groups, __m512i steps[4])
-{
-    const __m512i magnitude = _mm512_set1_epi16(0x7fff);
-    const __m512i bias = _mm512_set1_epi16(127 << 7);
-    /* byte L of the four scales into the upper bytes of quarter L */
-    const __m512i upper =
-        _mm512_set_epi32(0x03800380, 0x03800380, 0x03800380, 0x03800380, 0x02800280, 0x02800280,
-                         0x02800280, 0x02800280, 0x01800180, 0x01800180, 0x01800180, 0x01800180,
-                         0x00800080, 0x00800080, 0x00800080, 0x00800080);
-    __m512i exponent = _mm512_srli_epi16(
-        _mm512_shuffle_epi8(_mm512_set1_epi32(four_scales(scales, groups)), upper), 1);
-    exponent = _mm512_sub_epi16(exponent, bias);
-    UNROLL(4)
-    for (size_t k = 0; k < 4; k++) /* zeros stay */
-        steps[k] = _mm512_mask_add_epi16(steps[k], _mm512_test_epi16_mask(steps[k], magnitude),
-                                         steps[k], exponent);
-}
-
 /* ---- what lies ahead ------------------------------------------------------------------------- */
 
 /* Asks for some lines of it. */
