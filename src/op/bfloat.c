@@ -31,7 +31,7 @@ static size_t row_numbers(size_t columns)
     return bfloat_blocks(columns) * BFLOAT_BLOCK;
 }
 
-/* Rounds blocks [begin, end) of a group of rows, which lie n numbers apart. */
+/* Rounds blocks [begin, end) of a group of rows of n numbers. */
 static void round_group(const float *const *x, size_t count, size_t n, size_t begin, size_t end,
                         uint16_t *group)
 {
