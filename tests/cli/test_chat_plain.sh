@@ -50,7 +50,13 @@ for program in "TERM=dumb $gptoss" "$without_editor"; do
     enter 'do' 1 '^took one turn back, 1 left$'
     screen >out
     expect "the answer is as it was said" bash -c "! grep -Eq 'la.*(short|/un)' out"
-    enter long 2 ' la la la'
+    leave C-d
+    expect_status 0
+    as_before 1
+
+    # An answer that comes is stopped.
+    start "stty -a >before; $chat"
+    enter long 1 ' la la la'
     keys C-c
     shows 1 '^stopped; /continue goes on$'
     leave C-d
