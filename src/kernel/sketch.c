@@ -10,16 +10,15 @@ static void product(const sketch_rows *rows, const sketch_vector *x, int64_t *su
         int64_t total = 0;
         for (size_t g = 0; g < x->groups; g++) {
             const uint8_t *codes = rows->plane + rows->ids[i] * half + g * HALF;
-            int32_t digits[2] = {0, 0};
-            for (size_t d = 0; d < 2; d++) {
+            int32_t product = 0;
+            for (size_t d = 0; d < x->count; d++) {
                 const int8_t *first = x->digits + 2 * d * half + g * HALF;
                 const int8_t *second = first + half;
+                product *= 256;
                 for (size_t j = 0; j < HALF; j++)
-                    digits[d] +=
-                        ((codes[j] & 15) - 8) * first[j] + ((codes[j] >> 4) - 8) * second[j];
+                    product += ((codes[j] & 15) - 8) * first[j] + ((codes[j] >> 4) - 8) * second[j];
             }
-            int32_t multiplier = rows->multipliers[rows->ids[i] * x->groups + g];
-            total += (int64_t)multiplier * (256 * digits[0] + digits[1]);
+            total += (int64_t)rows->multipliers[rows->ids[i] * x->groups + g] * product;
         }
         sums[i] = total;
     }

@@ -31,10 +31,11 @@ typedef struct sketch_row {
 } sketch_row;
 
 /*
- * A vector in digits of 8 bits: x_k ~ step * (256 * d1_k + d0_k). Beyond the columns they are zero.
+ * A vector in one or two digits of 8 bits, x_k = d_k or 256 * d1_k + d0_k. Beyond the columns they
+ * are zero.
  *
- *     digits  [2: d1, d0][2 halves][groups, 16]   half h, group g, j: column 32 g + 16 h + j
- *     centre  [2: d1, d0][groups, 4][2]           what takes 8 off the nibbles:
+ *     digits  [count: d1, d0][2 halves][groups, 16]   half h, group g, j: column 32 g + 16 h + j
+ *     centre  [count: d1, d0][groups, 4][2]           what takes 8 off the nibbles:
  *                 [0]  -8 * the digits j = 4 i .. 4 i + 3 of both halves, in words as the products
  *                 [1]  0    of bytes have
  */
@@ -42,6 +43,7 @@ typedef struct sketch_vector {
     const int8_t *digits;
     const int16_t *centre;
     size_t groups;
+    size_t count; /* of digits, 1 or 2 */
 } sketch_vector;
 
 /* Some rows of a plane [rows, groups, 16] with its multipliers [rows, groups]. */
@@ -57,8 +59,8 @@ typedef struct sketch_rows {
 #define SKETCH_AHEAD 8
 
 /*
- * sums[i] = sum over g of multipliers[r, g] * sum over the group of (nibble - 8) * (256 d1 + d0),
- * r being ids[i].
+ * sums[i] = sum over g of multipliers[r, g] * sum over the group of (nibble - 8) * x_k, r being
+ * ids[i].
  */
 typedef void (*kernel_sketch_product_fn)(const sketch_rows *rows, const sketch_vector *x,
                                          int64_t *sums);

@@ -101,7 +101,8 @@ typedef struct row_search {
     float *estimates;    /* [rows] by the high plane */
     row_block *blocks;   /* [rows / SEARCH_BLOCK, rounded up] */
     row_finder *finders; /* [threads] */
-    double step;         /* of the digits */
+    size_t used;         /* digits of the present vector, 1 or 2 */
+    double step;         /* of the lowest of them */
     float slope;         /* a row's bound is residual * slope */
     float rest;          /* + norm * rest */
     float floor;         /* + floor */

@@ -62,21 +62,24 @@ static size_t place_of(size_t k, size_t groups)
     return (k / half % 2 * groups + k / SKETCH_GROUP) * half + k % half;
 }
 
-/* Digits of x, what centres products with them, and the norm of what they leave. */
-static double split(const float *x, row_search *search)
+/* The digits of x, the lower one in multiples of `step`, and what centres products with them.
+ * left[i]: the norm of what 1 + i digits leave. */
+static void split(const float *x, double step, row_search *search, double left[2])
 {
     const sketch *s = search->sketch;
     size_t per_digit = s->groups * SKETCH_GROUP;
-    double left = 0.0;
+    left[0] = left[1] = 0.0;
     memset(search->digits, 0, 2 * per_digit);
     memset(search->centre, 0, 2 * s->groups * 8 * sizeof *search->centre);
     for (size_t k = 0; k < s->columns; k++) {
-        long whole = lrint(x[k] / search->step);
+        long whole = lrint(x[k] / step);
         long high = (whole + 128) >> 8;
         long low = whole - 256 * high;
-        double rest = x[k] - search->step * (double)whole;
+        double coarse = x[k] - 256.0 * step * (double)high;
+        double fine = x[k] - step * (double)whole;
         size_t place = place_of(k, s->groups);
-        left += rest * rest;
+        left[0] += coarse * coarse;
+        left[1] += fine * fine;
         search->digits[place] = (int8_t)high;
         search->digits[per_digit + place] = (int8_t)low;
         int16_t *centre = search->centre + k / SKETCH_GROUP * 8 + k % (SKETCH_GROUP / 2) / 4 * 2;
@@ -84,12 +87,15 @@ static double split(const float *x, row_search *search)
         centre += s->groups * 8;
         *centre = (int16_t)(*centre - 8 * low);
     }
-    return sqrt(left);
+    left[0] = sqrt(left[0]);
+    left[1] = sqrt(left[1]);
 }
 
 /*
- * Takes x and finds the coefficients of all rows' bounds. With w a row, v its sketch, d what the
- * digits leave of x, u = 2^-24, and all products' roundings counted:
+ * Takes x and finds the coefficients of all rows' bounds. One digit does where it leaves little, as
+ * it does of x without outliers: the high plane leaves a tenth of a row, and a second digit doubles
+ * the work. With w a row, v its sketch, d what the digits used leave of x, u = 2^-24, and all
+ * products' roundings counted:
  *
  *     |fl(w x) - estimate| <= |w - v| |x|                 Cauchy-Schwarz, what the sketch leaves
  *                           + |v| |d|                     what the digits leave
@@ -115,8 +121,12 @@ static void take_vector(const float *x, row_search *search)
         largest >= 0x1p-60F && norm <= 0x1p60 && norm * search->largest_norm <= (double)FLT_MAX / 4;
     if (!search->usable)
         return;
-    search->step = (double)largest / 32512;
-    double left = split(x, search) * (1.0 + 0x1p-16);
+    double step = (double)largest / 32512;
+    double leaves[2];
+    split(x, step, search, leaves);
+    search->used = leaves[0] <= norm / 64 ? 1 : 2;
+    search->step = search->used == 1 ? 256.0 * step : step;
+    double left = leaves[search->used - 1] * (1.0 + 0x1p-16);
     double rounding = (double)(n + 8) * 0x1p-24;
     double gamma = rounding / (1.0 - rounding);
     search->slope = (float)(norm * (1.0 + 0x1p-16));
@@ -142,7 +152,7 @@ static void sum_plane(const row_search *search, size_t plane, const uint32_t *id
 {
     const sketch *s = search->sketch;
     sketch_rows rows = {s->planes[plane], s->multipliers, ids, count, next};
-    sketch_vector x = {search->digits, search->centre, s->groups};
+    sketch_vector x = {search->digits, search->centre, s->groups, search->used};
     kernel()->sketch.product(&rows, &x, sums);
 }
 

@@ -14,13 +14,14 @@ static const size_t group_counts[] = {1, 2, 3, 4, 5, 7, 8, 31, 32, 33, 90, 95, 2
 
 /* ---- products -------------------------------------------------------------------------------- */
 
-/* Random digits, or the extremes that a sum must hold, and what centres their products. */
-static void fill_digits(int8_t *digits, int16_t *centre, size_t groups, int extreme)
+/* One or two digits a number, random or the extremes that a sum must hold, and what centres their
+ * products. */
+static void fill_digits(int8_t *digits, int16_t *centre, size_t count, size_t groups, int extreme)
 {
-    for (size_t i = 0; i < 4 * groups * HALF; i++)
+    for (size_t i = 0; i < 2 * count * groups * HALF; i++)
         digits[i] = extreme == 0 ? (int8_t)draw() : (int8_t)(extreme > 0 ? 127 : -128);
-    memset(centre, 0, 16 * groups * sizeof *centre);
-    for (size_t i = 0; i < 4 * groups * HALF; i++) {
+    memset(centre, 0, 8 * count * groups * sizeof *centre);
+    for (size_t i = 0; i < 2 * count * groups * HALF; i++) {
         size_t d = i / (2 * groups * HALF);
         int16_t *four = centre + d * groups * 8 + i % (groups * HALF) / 4 * 2;
         *four = (int16_t)(*four - 8 * digits[i]);
@@ -28,16 +29,18 @@ static void fill_digits(int8_t *digits, int16_t *centre, size_t groups, int extr
 }
 
 /* What one row must give: column by column, in integers. */
-static int64_t exact_product(const uint8_t *codes, const uint8_t *multipliers, const int8_t *digits,
-                             size_t groups)
+static int64_t exact_product(const uint8_t *codes, const uint8_t *multipliers,
+                             const sketch_vector *vector)
 {
+    size_t groups = vector->groups;
     int64_t sum = 0;
     for (size_t k = 0; k < groups * SKETCH_GROUP; k++) {
         size_t g = k / SKETCH_GROUP;
         size_t half = k % SKETCH_GROUP / HALF;
         size_t place = g * HALF + k % HALF;
-        int64_t x = 256 * (int64_t)digits[half * groups * HALF + place] +
-                    digits[(2 + half) * groups * HALF + place];
+        int64_t x = 0;
+        for (size_t d = 0; d < vector->count; d++)
+            x = 256 * x + vector->digits[(2 * d + half) * groups * HALF + place];
         sum += multipliers[g] * ((codes[place] >> (4 * half) & 15) - 8) * x;
     }
     return sum;
@@ -52,19 +55,19 @@ static void fill_ids(uint32_t *ids, size_t count, size_t rows)
 
 enum { MOST_ROWS = 21 };
 
-static void check_product(const kernel_table *table, const char *level, size_t groups, size_t rows,
-                          int extreme)
+static void check_product(const kernel_table *table, const char *level, size_t digit_count,
+                          size_t groups, size_t rows, int extreme)
 {
     guarded plane = guard(rows * groups * HALF);
     guarded multipliers = guard(rows * groups);
-    guarded digits = guard(4 * groups * HALF);
-    guarded centre = guard(2 * groups * 8 * sizeof(int16_t));
+    guarded digits = guard(2 * digit_count * groups * HALF);
+    guarded centre = guard(digit_count * groups * 8 * sizeof(int16_t));
     guarded ids = guard(rows * sizeof(uint32_t));
     int64_t got[MOST_ROWS + 1];
     uint8_t *codes = plane.end_aligned;
     uint8_t *factors = multipliers.end_aligned;
     size_t count = rows - draw() % 2 * (rows / 3); /* the others are next */
-    fill_digits(digits.end_aligned, centre.end_aligned, groups, extreme);
+    fill_digits(digits.end_aligned, centre.end_aligned, digit_count, groups, extreme);
     fill_bytes(codes, rows * groups * HALF);
     fill_bytes(factors, rows * groups);
     fill_ids(ids.end_aligned, rows, rows);
@@ -72,13 +75,13 @@ static void check_product(const kernel_table *table, const char *level, size_t g
         memset(codes, extreme > 0 ? 0 : 255, rows * groups * HALF);
         memset(factors, 255, rows * groups);
     }
-    sketch_vector x = {digits.end_aligned, centre.end_aligned, groups};
+    sketch_vector x = {digits.end_aligned, centre.end_aligned, groups, digit_count};
     sketch_rows asked = {codes, factors, ids.end_aligned, count, rows - count};
     got[count] = -1;
     table->sketch.product(&asked, &x, got);
     for (size_t i = 0; i < count; i++)
         check(got[i] == exact_product(codes + asked.ids[i] * groups * HALF,
-                                      factors + asked.ids[i] * groups, digits.end_aligned, groups),
+                                      factors + asked.ids[i] * groups, &x),
               "sketch.product", level, "value", groups);
     check(got[count] == -1, "sketch.product", level, "end", groups);
     unguard(&plane);
@@ -198,7 +201,8 @@ void check_sketch(const subject *s)
     for (size_t g = 0; g < COUNT(group_counts); g++) {
         for (size_t rows = 1; rows <= MOST_ROWS; rows += 4)
             for (int extreme = -1; extreme <= 1; extreme++)
-                check_product(table, s->level, group_counts[g], rows, extreme);
+                for (size_t digits = 1; digits <= 2; digits++)
+                    check_product(table, s->level, digits, group_counts[g], rows, extreme);
         for (row_kind kind = ROW_NORMAL; kind < ROW_KINDS; kind++)
             for (int again = 0; again < 3; again++)
                 check_build(s, group_counts[g], kind);
@@ -237,11 +241,13 @@ void bench_sketch(const kernel_table *table)
     memset(multipliers, 99, (size_t)ROWS * GROUPS);
     for (uint32_t i = 0; i < ROWS; i++)
         ids[i] = i;
-    fill_digits(digits, centre, GROUPS, 0);
+    fill_digits(digits, centre, 2, GROUPS, 0);
     fill_normal(w, N);
-    sketch_vector x = {digits, centre, GROUPS};
+    sketch_vector one = {digits, centre, GROUPS, 1};
+    sketch_vector two = {digits, centre, GROUPS, 2};
     sketch_rows all = {plane, multipliers, ids, ROWS, 0};
-    BENCH("sketch.product", bytes + (size_t)ROWS * GROUPS, "GB/s", walk_plane(table, all, &x));
+    BENCH("sketch.product 1", bytes + (size_t)ROWS * GROUPS, "GB/s", walk_plane(table, all, &one));
+    BENCH("sketch.product 2", bytes + (size_t)ROWS * GROUPS, "GB/s", walk_plane(table, all, &two));
     BENCH("sketch.build", N, "G numbers/s",
           table->sketch.build(w, GROUPS, high, low, factors, &row));
     free(plane);

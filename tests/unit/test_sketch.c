@@ -205,6 +205,9 @@ static float largest_product(const subject *s, const bool *allowed)
     return largest;
 }
 
+/* How often one digit and two were used. */
+static size_t digits_used[2];
+
 /* Every sort of question about the present x. */
 static void check_queries(subject *s, const char *what)
 {
@@ -216,6 +219,7 @@ static void check_queries(subject *s, const char *what)
     CHECK(s->search.usable, "%s: no bounds", what);
     if (!s->search.usable)
         return;
+    digits_used[s->search.used - 1]++;
     size_t forbidden = below(3); /* nothing, a third, or nearly everything */
     for (size_t id = 0; id < s->weights.rows; id++)
         s->allowed[id] = below(100) >= (forbidden == 1 ? 33U : 95U);
@@ -299,6 +303,8 @@ static void check_shapes(void)
                 check_queries(&s, shape_names[kind]);
                 dispose(&s);
             }
+    CHECK(digits_used[0] > 0 && digits_used[1] > 0, "one digit %zu times, two %zu", digits_used[0],
+          digits_used[1]);
 }
 
 /* ---- limits ---------------------------------------------------------------------------------- */

@@ -2,6 +2,7 @@
 #include "kernel/sketch.h"
 
 #include <immintrin.h>
+#include <string.h>
 
 #include "kernel/sketch_build_body.h"
 
@@ -24,60 +25,110 @@ static inline uint32_t fold(__m256i s)
     return (uint32_t)_mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 1)));
 }
 
-/* A digit's sum over two groups of codes, times their multipliers. A pair's products are at most
- * 2 * 2 * 15 * 128 and, with the centre of four columns, fit in 16 bits. */
-static inline __m256i digit(__m256i low, __m256i high, __m256i first, __m256i second,
-                            __m256i centre, __m256i multipliers, __m256i sum)
+/* One or two groups of codes in nibbles, and what each 16-bit lane is multiplied by. */
+typedef struct two_groups {
+    __m256i low;
+    __m256i high;
+    __m256i multipliers;
+} two_groups;
+
+static inline two_groups open_groups(__m256i codes, __m256i multipliers)
 {
-    __m256i pairs =
-        _mm256_add_epi16(_mm256_maddubs_epi16(low, first), _mm256_maddubs_epi16(high, second));
-    return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_add_epi16(pairs, centre), multipliers));
+    const __m256i nibble = _mm256_set1_epi8(15);
+    return (two_groups){_mm256_and_si256(codes, nibble),
+                        _mm256_and_si256(_mm256_srli_epi16(codes, 4), nibble), multipliers};
+}
+
+/* A digit's centred products times their multipliers. A pair's are at most 2 * 2 * 15 * 128 and,
+ * with the centre of four columns, fit in 16 bits. */
+static inline __m256i digit(two_groups codes, __m256i first, __m256i second, __m256i centre)
+{
+    __m256i pairs = _mm256_add_epi16(_mm256_maddubs_epi16(codes.low, first),
+                                     _mm256_maddubs_epi16(codes.high, second));
+    return _mm256_madd_epi16(_mm256_add_epi16(pairs, centre), codes.multipliers);
+}
+
+/* The digits of x. `digits` is x->count, a constant after inlining, here and below. */
+static inline void add_groups(two_groups codes, const sketch_vector *x, size_t digits, size_t at,
+                              __m256i sums[2])
+{
+    size_t half = x->groups * HALF;
+    for (size_t d = 0; d < digits; d++) {
+        const int8_t *first = x->digits + 2 * d * half + at;
+        const int8_t *centre = (const int8_t *)x->centre + d * half + at;
+        sums[d] =
+            _mm256_add_epi32(sums[d], digit(codes, load(first), load(first + half), load(centre)));
+    }
+}
+
+/* The same of a group without a neighbour. */
+static inline void add_group(two_groups codes, const sketch_vector *x, size_t digits, size_t at,
+                             __m256i sums[2])
+{
+    size_t half = x->groups * HALF;
+    for (size_t d = 0; d < digits; d++) {
+        const int8_t *first = x->digits + 2 * d * half + at;
+        const int8_t *centre = (const int8_t *)x->centre + d * half + at;
+        sums[d] = _mm256_add_epi32(
+            sums[d], digit(codes, load_half(first), load_half(first + half), load_half(centre)));
+    }
+}
+
+/* Four multipliers, one for each of the 16-bit lanes of two registers' halves. */
+static inline void spread(const uint8_t *four, __m256i out[2])
+{
+    int32_t bytes;
+    memcpy(&bytes, four, sizeof bytes);
+    __m256i all = _mm256_set1_epi32(bytes);
+    const __m256i first =
+        _mm256_set_m128i(_mm_set1_epi16((int16_t)0x8001), _mm_set1_epi16((int16_t)0x8000));
+    const __m256i second =
+        _mm256_set_m128i(_mm_set1_epi16((int16_t)0x8003), _mm_set1_epi16((int16_t)0x8002));
+    out[0] = _mm256_shuffle_epi8(all, first);
+    out[1] = _mm256_shuffle_epi8(all, second);
 }
 
 static inline int64_t product_row(const uint8_t *codes, const uint8_t *multipliers,
-                                  const sketch_vector *x, const uint8_t *next)
+                                  const sketch_vector *x, size_t digits, const uint8_t *next)
 {
-    const __m256i nibble = _mm256_set1_epi8(15);
     size_t half = x->groups * HALF;
-    const int8_t *d = x->digits;
-    const int8_t *centre = (const int8_t *)x->centre;
     __m256i sums[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
     size_t at = 0;
-    for (; at + 32 <= half; at += 32) {
-        __m256i both = load(codes + at);
-        __m256i low = _mm256_and_si256(both, nibble);
-        __m256i high = _mm256_and_si256(_mm256_srli_epi16(both, 4), nibble);
-        const uint8_t *m = multipliers + at / HALF;
-        __m256i scales = _mm256_set_m128i(_mm_set1_epi16(m[1]), _mm_set1_epi16(m[0]));
-        if (at % 64 == 0)
-            _mm_prefetch((const char *)next + at, _MM_HINT_T1);
-        sums[0] =
-            digit(low, high, load(d + at), load(d + half + at), load(centre + at), scales, sums[0]);
-        sums[1] = digit(low, high, load(d + 2 * half + at), load(d + 3 * half + at),
-                        load(centre + half + at), scales, sums[1]);
+    for (; at + 64 <= half; at += 64) {
+        __m256i scales[2];
+        spread(multipliers + at / HALF, scales);
+        _mm_prefetch((const char *)next + at, _MM_HINT_T1);
+        add_groups(open_groups(load(codes + at), scales[0]), x, digits, at, sums);
+        add_groups(open_groups(load(codes + at + 32), scales[1]), x, digits, at + 32, sums);
     }
-    if (at < half) { /* one group more */
-        __m256i both = load_half(codes + at);
-        __m256i low = _mm256_and_si256(both, nibble);
-        __m256i high = _mm256_and_si256(_mm256_srli_epi16(both, 4), nibble);
+    for (; at < half; at += HALF) { /* up to three groups more */
         __m256i scales = _mm256_set1_epi16(multipliers[at / HALF]);
-        sums[0] = digit(low, high, load_half(d + at), load_half(d + half + at),
-                        load_half(centre + at), scales, sums[0]);
-        sums[1] = digit(low, high, load_half(d + 2 * half + at), load_half(d + 3 * half + at),
-                        load_half(centre + half + at), scales, sums[1]);
+        add_group(open_groups(load_half(codes + at), scales), x, digits, at, sums);
     }
-    return 256 * (int64_t)(int32_t)fold(sums[0]) + (int32_t)fold(sums[1]);
+    int64_t sum = 0;
+    for (size_t d = 0; d < digits; d++)
+        sum = 256 * sum + (int32_t)fold(sums[d]);
+    return sum;
 }
 
-static void product(const sketch_rows *rows, const sketch_vector *x, int64_t *sums)
+static inline void product_all(const sketch_rows *rows, const sketch_vector *x, size_t digits,
+                               int64_t *sums)
 {
     size_t all = rows->count + rows->next;
     for (size_t i = 0; i < rows->count; i++) {
         size_t next = i + SKETCH_AHEAD < all ? i + SKETCH_AHEAD : i;
         sums[i] = product_row(rows->plane + rows->ids[i] * x->groups * HALF,
-                              rows->multipliers + rows->ids[i] * x->groups, x,
+                              rows->multipliers + rows->ids[i] * x->groups, x, digits,
                               rows->plane + rows->ids[next] * x->groups * HALF);
     }
+}
+
+static void product(const sketch_rows *rows, const sketch_vector *x, int64_t *sums)
+{
+    if (x->count == 1)
+        product_all(rows, x, 1, sums);
+    else
+        product_all(rows, x, 2, sums);
 }
 
 void sketch_overlay_avx2(sketch_table *table)

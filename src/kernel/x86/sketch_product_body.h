@@ -25,17 +25,18 @@ typedef struct row_place {
     const uint8_t *next_multipliers;
 } row_place;
 
-/* Both digits of x for four groups, and what centres their products. */
+/* The digits of x for four groups, and what centres their products. */
 typedef struct four_groups {
     __m512i digits[2][2]; /* of each digit the halves */
     __m512i centre[2];
 } four_groups;
 
-INLINE four_groups load_groups(const sketch_vector *x, size_t at, __mmask64 mask)
+/* `digits` is x->count, a constant after inlining, here and below. */
+INLINE four_groups load_groups(const sketch_vector *x, size_t digits, size_t at, __mmask64 mask)
 {
     size_t half = x->groups * (SKETCH_GROUP / 2);
-    four_groups v;
-    for (size_t d = 0; d < 2; d++) {
+    four_groups v = {0};
+    for (size_t d = 0; d < digits; d++) {
         v.digits[d][0] = _mm512_maskz_loadu_epi8(mask, x->digits + 2 * d * half + at);
         v.digits[d][1] = _mm512_maskz_loadu_epi8(mask, x->digits + (2 * d + 1) * half + at);
         v.centre[d] = _mm512_maskz_loadu_epi8(mask, (const int8_t *)x->centre + d * half + at);
@@ -43,19 +44,21 @@ INLINE four_groups load_groups(const sketch_vector *x, size_t at, __mmask64 mask
     return v;
 }
 
-INLINE void add_groups(__m512i codes, uint32_t multipliers, const four_groups *x, __m512i sums[2])
+INLINE void add_groups(__m512i codes, uint32_t multipliers, const four_groups *x, size_t digits,
+                       __m512i sums[2])
 {
     const __m512i nibble = _mm512_set1_epi8(15);
     __m512i low = _mm512_and_si512(codes, nibble);
     __m512i high = _mm512_and_si512(_mm512_srli_epi16(codes, 4), nibble);
     __m512i spread_out = spread(multipliers);
-    for (size_t d = 0; d < 2; d++)
+    for (size_t d = 0; d < digits; d++)
         sums[d] =
             digit(low, high, x->digits[d][0], x->digits[d][1], x->centre[d], spread_out, sums[d]);
 }
 
 /* The products of `count` rows, a constant after inlining: they share the loads of x. */
-INLINE void product_rows(const row_place *rows, size_t count, const sketch_vector *x, int64_t *out)
+INLINE void product_rows(const row_place *rows, size_t count, const sketch_vector *x, size_t digits,
+                         int64_t *out)
 {
     size_t half = x->groups * (SKETCH_GROUP / 2);
     __m512i sums[ROWS][2];
@@ -66,32 +69,36 @@ INLINE void product_rows(const row_place *rows, size_t count, const sketch_vecto
             _mm_prefetch((const char *)rows[r].next_multipliers + byte, _MM_HINT_T1);
     }
     for (; at + WIDTH <= half; at += WIDTH) {
-        four_groups v = load_groups(x, at, UINT64_MAX);
+        four_groups v = load_groups(x, digits, at, UINT64_MAX);
 #pragma GCC unroll 4
         for (size_t r = 0; r < count; r++) {
             uint32_t four;
             memcpy(&four, rows[r].multipliers + at / (WIDTH / GROUPS), sizeof four);
             _mm_prefetch((const char *)rows[r].next_codes + at, _MM_HINT_T1);
-            add_groups(_mm512_loadu_si512(rows[r].codes + at), four, &v, sums[r]);
+            add_groups(_mm512_loadu_si512(rows[r].codes + at), four, &v, digits, sums[r]);
         }
     }
     if (at < half) {
         __mmask64 mask = (1ULL << (half - at)) - 1;
-        four_groups v = load_groups(x, at, mask);
+        four_groups v = load_groups(x, digits, at, mask);
         for (size_t r = 0; r < count; r++) {
             uint32_t four = 0;
             for (size_t i = (half - at) / (WIDTH / GROUPS); i-- > 0;)
                 four = four << 8 | rows[r].multipliers[at / (WIDTH / GROUPS) + i];
             _mm_prefetch((const char *)rows[r].next_codes + half - 1, _MM_HINT_T1);
-            add_groups(_mm512_maskz_loadu_epi8(mask, rows[r].codes + at), four, &v, sums[r]);
+            add_groups(_mm512_maskz_loadu_epi8(mask, rows[r].codes + at), four, &v, digits,
+                       sums[r]);
         }
     }
-    for (size_t r = 0; r < count; r++)
-        out[r] = 256 * (int64_t)_mm512_reduce_add_epi32(sums[r][0]) +
-                 _mm512_reduce_add_epi32(sums[r][1]);
+    for (size_t r = 0; r < count; r++) {
+        out[r] = 0;
+        for (size_t d = 0; d < digits; d++)
+            out[r] = 256 * out[r] + _mm512_reduce_add_epi32(sums[r][d]);
+    }
 }
 
-static void product(const sketch_rows *rows, const sketch_vector *x, int64_t *sums)
+INLINE void product_all(const sketch_rows *rows, const sketch_vector *x, size_t digits,
+                        int64_t *sums)
 {
     size_t half = x->groups * (SKETCH_GROUP / 2);
     size_t all = rows->count + rows->next;
@@ -107,9 +114,17 @@ static void product(const sketch_rows *rows, const sketch_vector *x, int64_t *su
                             rows->plane + next * half, rows->multipliers + next * x->groups};
         }
         if (count == ROWS)
-            product_rows(places, ROWS, x, sums + first);
+            product_rows(places, ROWS, x, digits, sums + first);
         else
             for (size_t r = 0; r < count; r++)
-                product_rows(places + r, 1, x, sums + first + r);
+                product_rows(places + r, 1, x, digits, sums + first + r);
     }
+}
+
+static void product(const sketch_rows *rows, const sketch_vector *x, int64_t *sums)
+{
+    if (x->count == 1)
+        product_all(rows, x, 1, sums);
+    else
+        product_all(rows, x, 2, sums);
 }
