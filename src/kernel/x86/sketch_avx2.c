@@ -6,15 +6,12 @@
 
 #include "kernel/sketch_build_body.h"
 
-static inline __m256i load(const void *from)
+/* The bytes of two groups, or of one and zeros. */
+static inline __m256i load_groups(const void *from, size_t groups)
 {
+    if (groups == 1)
+        return _mm256_zextsi128_si256(_mm_loadu_si128((const __m128i *)from));
     return _mm256_loadu_si256((const __m256i *)from);
-}
-
-/* The 16 bytes of one group, the upper half zero. */
-static inline __m256i load_half(const void *from)
-{
-    return _mm256_zextsi128_si256(_mm_loadu_si128((const __m128i *)from));
 }
 
 /* The lanes' sum, which fits. */
@@ -48,29 +45,18 @@ static inline __m256i digit(two_groups codes, __m256i first, __m256i second, __m
     return _mm256_madd_epi16(_mm256_add_epi16(pairs, centre), codes.multipliers);
 }
 
-/* The digits of x. `digits` is x->count, a constant after inlining, here and below. */
-static inline void add_groups(two_groups codes, const sketch_vector *x, size_t digits, size_t at,
-                              __m256i sums[2])
+/* The digits of x. `groups`, 1 or 2, and `digits`, which is x->count, are constants after inlining,
+ * here and below. */
+static inline void add_groups(two_groups codes, const sketch_vector *x, size_t groups,
+                              size_t digits, size_t at, __m256i sums[2])
 {
     size_t half = x->groups * HALF;
     for (size_t d = 0; d < digits; d++) {
         const int8_t *first = x->digits + 2 * d * half + at;
         const int8_t *centre = (const int8_t *)x->centre + d * half + at;
-        sums[d] =
-            _mm256_add_epi32(sums[d], digit(codes, load(first), load(first + half), load(centre)));
-    }
-}
-
-/* The same of a group without a neighbour. */
-static inline void add_group(two_groups codes, const sketch_vector *x, size_t digits, size_t at,
-                             __m256i sums[2])
-{
-    size_t half = x->groups * HALF;
-    for (size_t d = 0; d < digits; d++) {
-        const int8_t *first = x->digits + 2 * d * half + at;
-        const int8_t *centre = (const int8_t *)x->centre + d * half + at;
-        sums[d] = _mm256_add_epi32(
-            sums[d], digit(codes, load_half(first), load_half(first + half), load_half(centre)));
+        __m256i product = digit(codes, load_groups(first, groups),
+                                load_groups(first + half, groups), load_groups(centre, groups));
+        sums[d] = _mm256_add_epi32(sums[d], product);
     }
 }
 
@@ -98,12 +84,13 @@ static inline int64_t product_row(const uint8_t *codes, const uint8_t *multiplie
         __m256i scales[2];
         spread(multipliers + at / HALF, scales);
         _mm_prefetch((const char *)next + at, _MM_HINT_T1);
-        add_groups(open_groups(load(codes + at), scales[0]), x, digits, at, sums);
-        add_groups(open_groups(load(codes + at + 32), scales[1]), x, digits, at + 32, sums);
+        add_groups(open_groups(load_groups(codes + at, 2), scales[0]), x, 2, digits, at, sums);
+        add_groups(open_groups(load_groups(codes + at + 32, 2), scales[1]), x, 2, digits, at + 32,
+                   sums);
     }
     for (; at < half; at += HALF) { /* up to three groups more */
         __m256i scales = _mm256_set1_epi16(multipliers[at / HALF]);
-        add_group(open_groups(load_half(codes + at), scales), x, digits, at, sums);
+        add_groups(open_groups(load_groups(codes + at, 1), scales), x, 1, digits, at, sums);
     }
     int64_t sum = 0;
     for (size_t d = 0; d < digits; d++)
