@@ -132,21 +132,6 @@ static size_t in_block(size_t n, size_t first)
     return n - first < BLOCK ? n - first : BLOCK;
 }
 
-void bfloat_take_mxfp4_plain(const uint8_t *blocks, const uint8_t *scales, size_t rows,
-                             size_t columns, bfloat_place to)
-{
-    for (size_t r = 0; r < rows; r++) {
-        for (size_t first = 0; first < columns; first += BLOCK) {
-            uint16_t steps[BFLOAT_BLOCK_STEPS][STEP];
-            size_t at = r * columns + first;
-            bfloat_unpack_block(blocks + at / 2, scales + at / 32, in_block(columns, first) / 32,
-                                BFLOAT_WORDS, steps);
-            for (size_t k = 0; k < BFLOAT_BLOCK_STEPS; k++)
-                memcpy(panel_at(to, r, first + k * STEP), steps[k], sizeof steps[k]);
-        }
-    }
-}
-
 /* ---- products -------------------------------------------------------------------------------- */
 
 /* What has been added up of a product. */
@@ -284,9 +269,72 @@ static float multiply_rows(bool tiles, const uint16_t *w, size_t w_stride, const
     return fold(&sums);
 }
 
-/* ---- lanes ----------------------------------------------------------------------------------- */
+/* The rows of panels and groups, by arithmetic. */
+enum { LANES_PANEL = 8, LANES_GROUP = 1, TILES_PANEL = 16, TILES_GROUP = 16 };
 
-enum { LANES_PANEL_ROWS = 6, TILES_PANEL_ROWS = 16, TILES_GROUP = 16 };
+/* Activation rows, in groups. */
+typedef struct grouped_rows {
+    const uint16_t *x;
+    size_t count;
+    size_t most; /* of a group */
+    size_t blocks;
+} grouped_rows;
+
+/* The group that row b is in: its first number, and its rows; b becomes its place there. */
+static const uint16_t *group_of(const grouped_rows *all, size_t *b, size_t *rows)
+{
+    size_t first = *b / all->most * all->most;
+    *rows = all->count - first < all->most ? all->count - first : all->most;
+    *b -= first;
+    return all->x + first * all->blocks * BLOCK;
+}
+
+static void multiply(bool tiles, const uint16_t *panels, size_t rows, const grouped_rows *all,
+                     float *y, size_t y_stride)
+{
+    size_t panel = tiles ? TILES_PANEL : LANES_PANEL;
+    for (size_t i = 0; i < all->count; i++) {
+        size_t b = i;
+        size_t count;
+        const uint16_t *group = group_of(all, &b, &count);
+        for (size_t r = 0; r < rows; r++) {
+            const uint16_t *w =
+                panels + (r / panel * all->blocks * BLOCK * panel) + r % panel * STEP;
+            y[i * y_stride + r] =
+                multiply_rows(tiles, w, panel * STEP, group, count, b, all->blocks);
+        }
+    }
+}
+
+static float multiply_coded(bool tiles, const uint8_t *blocks, const uint8_t *scales,
+                            size_t columns, const uint16_t *group, size_t count, size_t b)
+{
+    product_sums sums = {.tiles = tiles};
+    for (size_t column = 0; column < columns; column += BLOCK) {
+        uint16_t steps[BFLOAT_BLOCK_STEPS][STEP];
+        bfloat_unpack_block(blocks + column / 2, scales + column / 32,
+                            in_block(columns, column) / 32, tiles ? BFLOAT_BYTES : BFLOAT_WORDS,
+                            steps);
+        take_block(steps[0], STEP, group + column * count, count, b, &sums);
+    }
+    return fold(&sums);
+}
+
+static void multiply_mxfp4(bool tiles, const uint8_t *blocks, const uint8_t *scales, size_t rows,
+                           size_t columns, const grouped_rows *all, float *y, size_t y_stride)
+{
+    for (size_t i = 0; i < all->count; i++) {
+        size_t b = i;
+        size_t count;
+        const uint16_t *group = group_of(all, &b, &count);
+        for (size_t r = 0; r < rows; r++)
+            y[i * y_stride + r] =
+                multiply_coded(tiles, blocks + r * columns / 2, scales + r * columns / 32, columns,
+                               group, count, b);
+    }
+}
+
+/* ---- lanes ----------------------------------------------------------------------------------- */
 
 static void dot_bf16_lanes(const uint8_t *w, size_t rows, const uint16_t *x, size_t n, float *y)
 {
@@ -311,11 +359,17 @@ static void multiply_lanes(const uint16_t *panels, size_t rows, const uint16_t *
 {
     (void)ahead;
     (void)sums;
-    for (size_t b = 0; b < count; b++)
-        for (size_t r = 0; r < rows; r++)
-            y[b * y_stride + r] =
-                multiply_rows(false, panels + r * STEP, (size_t)LANES_PANEL_ROWS * STEP,
-                              x + b * blocks * BLOCK, 1, 0, blocks);
+    multiply(false, panels, rows, &(grouped_rows){x, count, LANES_GROUP, blocks}, y, y_stride);
+}
+
+static void multiply_mxfp4_lanes(const uint8_t *blocks, const uint8_t *scales, size_t rows,
+                                 size_t columns, const uint16_t *x, size_t count,
+                                 bfloat_ahead ahead, float *sums, float *y, size_t y_stride)
+{
+    (void)ahead;
+    (void)sums;
+    multiply_mxfp4(false, blocks, scales, rows, columns,
+                   &(grouped_rows){x, count, LANES_GROUP, bfloat_blocks(columns)}, y, y_stride);
 }
 
 /* ---- tiles ----------------------------------------------------------------------------------- */
@@ -341,52 +395,26 @@ static void multiply_tiles(const uint16_t *panels, size_t rows, const uint16_t *
                            size_t blocks, bfloat_ahead ahead, float *sums, float *y,
                            size_t y_stride)
 {
-    size_t panel_numbers = TILES_PANEL_ROWS * blocks * BLOCK;
     (void)ahead;
     (void)sums;
-    for (size_t b = 0; b < count; b++) {
-        size_t first = b / TILES_GROUP * TILES_GROUP;
-        size_t in_group = count - first < TILES_GROUP ? count - first : TILES_GROUP;
-        for (size_t r = 0; r < rows; r++) {
-            const uint16_t *w =
-                panels + r / TILES_PANEL_ROWS * panel_numbers + r % TILES_PANEL_ROWS * STEP;
-            y[b * y_stride + r] =
-                multiply_rows(true, w, (size_t)TILES_PANEL_ROWS * STEP, x + first * blocks * BLOCK,
-                              in_group, b - first, blocks);
-        }
-    }
+    multiply(true, panels, rows, &(grouped_rows){x, count, TILES_GROUP, blocks}, y, y_stride);
 }
 
 static void multiply_mxfp4_tiles(const uint8_t *blocks, const uint8_t *scales, size_t rows,
                                  size_t columns, const uint16_t *x, size_t count,
                                  bfloat_ahead ahead, float *sums, float *y, size_t y_stride)
 {
-    size_t row_numbers = bfloat_blocks(columns) * BLOCK;
     (void)ahead;
     (void)sums;
-    for (size_t r = 0; r < rows; r++) {
-        for (size_t b = 0; b < count; b++) {
-            product_sums all = {.tiles = true};
-            size_t first = b / TILES_GROUP * TILES_GROUP;
-            size_t in_group = count - first < TILES_GROUP ? count - first : TILES_GROUP;
-            const uint16_t *group = x + first * row_numbers;
-            for (size_t column = 0; column < columns; column += BLOCK) {
-                uint16_t steps[BFLOAT_BLOCK_STEPS][STEP];
-                size_t at = r * columns + column;
-                bfloat_unpack_block(blocks + at / 2, scales + at / 32,
-                                    in_block(columns, column) / 32, BFLOAT_BYTES, steps);
-                take_block(steps[0], STEP, group + column * in_group, in_group, b - first, &all);
-            }
-            y[b * y_stride + r] = fold(&all);
-        }
-    }
+    multiply_mxfp4(true, blocks, scales, rows, columns,
+                   &(grouped_rows){x, count, TILES_GROUP, bfloat_blocks(columns)}, y, y_stride);
 }
 
 void bfloat_overlay_plain(bfloat_tables *tables)
 {
-    tables->lanes = (bfloat_table){.panel_rows = LANES_PANEL_ROWS,
-                                   .panels = 1,
-                                   .group = 1,
+    tables->lanes = (bfloat_table){.panel_rows = LANES_PANEL,
+                                   .panels = 4,
+                                   .group = LANES_GROUP,
                                    .batch = 96,
                                    .coded = BFLOAT_WORDS,
                                    .round = round_rows,
@@ -395,9 +423,9 @@ void bfloat_overlay_plain(bfloat_tables *tables)
                                    .dot_mxfp4 = bfloat_dot_mxfp4_lanes,
                                    .take_bf16 = take_bf16,
                                    .take_packed = take_packed,
-                                   .take_mxfp4 = bfloat_take_mxfp4_plain,
-                                   .multiply = multiply_lanes};
-    tables->tiles = (bfloat_table){.panel_rows = TILES_PANEL_ROWS,
+                                   .multiply = multiply_lanes,
+                                   .multiply_mxfp4 = multiply_mxfp4_lanes};
+    tables->tiles = (bfloat_table){.panel_rows = TILES_PANEL,
                                    .panels = 2,
                                    .group = TILES_GROUP,
                                    .batch = BFLOAT_MOST_BATCH,

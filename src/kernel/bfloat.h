@@ -109,17 +109,16 @@ typedef void (*bfloat_dot_mxfp4_fn)(const uint8_t *blocks, const uint8_t *scales
 typedef void (*bfloat_take_bf16_fn)(const uint8_t *w, size_t rows, size_t n, bfloat_place to);
 typedef void (*bfloat_take_packed_fn)(const uint8_t *data, const dense_group *group, size_t first,
                                       size_t rows, size_t n, bfloat_place to);
-typedef void (*bfloat_take_mxfp4_fn)(const uint8_t *blocks, const uint8_t *scales, size_t rows,
-                                     size_t columns, bfloat_place to);
 
 /* Memory to bring near meanwhile; it may be empty. */
 typedef struct bfloat_ahead {
     const uint8_t *at;
-    size_t bytes;
+    const uint8_t *scales; /* of MXFP4 */
+    size_t bytes;          /* at `at` */
 } bfloat_ahead;
 
 /* Floats of scratch for the sums of `count` activation rows. */
-#define BFLOAT_SUMS(count) (((count) + 31) / 32 * (size_t)3072)
+#define BFLOAT_SUMS(count) (((count) + 31) / 32 * (size_t)4096)
 
 /*
  * y[b * y_stride + r] = canonical product of row r, r < rows, of panels one behind another, at most
@@ -132,7 +131,7 @@ typedef void (*bfloat_multiply_fn)(const uint16_t *panels, size_t rows, const ui
 
 /*
  * The same for MXFP4 rows as they are stored, at most as many as the panels have that are
- * multiplied at once: their unpacking is part of it. Lanes have no such kernel: panels do as well.
+ * multiplied at once: their unpacking is part of it.
  */
 typedef void (*bfloat_multiply_mxfp4_fn)(const uint8_t *blocks, const uint8_t *scales, size_t rows,
                                          size_t columns, const uint16_t *x, size_t count,
@@ -154,9 +153,8 @@ typedef struct bfloat_table {
     bfloat_dot_mxfp4_fn dot_mxfp4;
     bfloat_take_bf16_fn take_bf16;
     bfloat_take_packed_fn take_packed;
-    bfloat_take_mxfp4_fn take_mxfp4; /* of lanes, NULL for tiles */
     bfloat_multiply_fn multiply;
-    bfloat_multiply_mxfp4_fn multiply_mxfp4; /* of tiles, NULL for lanes */
+    bfloat_multiply_mxfp4_fn multiply_mxfp4;
     bool pays; /* this processor multiplies bfloat16 numbers so faster than floats or digits */
 } bfloat_table;
 
@@ -174,11 +172,9 @@ void bfloat_overlay_one_amx(bfloat_table *tiles);
 void bfloat_overlay_many_amx(bfloat_table *tiles);
 
 /* In plain C, for scales that vectors do not serve: a block of a row of MXFP4, of which `groups`
- * groups are there; all of lanes' products. */
+ * groups are there; lanes' products with one activation row. */
 void bfloat_unpack_block(const uint8_t *codes, const uint8_t *scales, size_t groups,
                          bfloat_order order, uint16_t steps[BFLOAT_BLOCK_STEPS][BFLOAT_STEP]);
-void bfloat_take_mxfp4_plain(const uint8_t *blocks, const uint8_t *scales, size_t rows,
-                             size_t columns, bfloat_place to);
 void bfloat_dot_mxfp4_lanes(const uint8_t *blocks, const uint8_t *scales, size_t rows,
                             const uint16_t *x, size_t columns, float *y);
 

@@ -143,28 +143,23 @@ static void take_unit(const matrix *weights, unit of, uint16_t *panels)
         bfloat_place to = {panels + r * row_numbers(n), table->panel_rows, 0};
         if (weights->format == NUMBER_BF16)
             table->take_bf16(weights->data + 2 * row * n, count, n, to);
-        else if (weights->format == NUMBER_MXFP4)
-            table->take_mxfp4(weights->data + row * n / 2, weights->scales + row * n / 32, count, n,
-                              to);
         else
             take_packed(weights, row, count, to);
     }
 }
 
-/* What reading a unit will read, scales aside. */
-static bfloat_ahead unit_ahead(const matrix *weights, size_t index)
+/* What reading a unit will read. */
+static bfloat_ahead unit_ahead(const matrix *weights, unit of)
 {
-    if (index >= units_of(weights))
-        return (bfloat_ahead){NULL, 0};
-    unit next = unit_at(weights, index);
-    size_t numbers = next.rows * weights->columns;
+    size_t numbers = of.rows * weights->columns;
+    size_t first = of.first * weights->columns;
+    if (weights->format == NUMBER_MXFP4)
+        return (bfloat_ahead){weights->data + first / 2, weights->scales + first / 32, numbers / 2};
     if (weights->format == NUMBER_BF16_PACKED)
-        return (bfloat_ahead){weights->data +
-                                  (size_t)weights->groups[next.first / DENSE_GROUP_ROWS].line *
-                                      DENSE_LINE,
-                              numbers + numbers / 2};
-    size_t begin = number_bytes(weights->format, next.first * weights->columns);
-    return (bfloat_ahead){weights->data + begin, number_bytes(weights->format, numbers)};
+        return (bfloat_ahead){
+            weights->data + (size_t)weights->groups[of.first / DENSE_GROUP_ROWS].line * DENSE_LINE,
+            NULL, numbers + numbers / 2};
+    return (bfloat_ahead){weights->data + 2 * first, NULL, 2 * numbers};
 }
 
 /* A batch of activation rows, in groups. */
@@ -194,11 +189,11 @@ static void multiply_panels(const uint16_t *panels, size_t unit_rows, size_t col
     size_t at_once = table->panel_rows * table->panels;
     for (size_t first = 0; first < unit_rows; first += at_once) {
         size_t rows = unit_rows - first < at_once ? unit_rows - first : at_once;
-        bfloat_ahead own = {ahead.at, ahead.bytes * rows / (unit_rows - first)};
+        bfloat_ahead own = {ahead.at, NULL, ahead.bytes * rows / (unit_rows - first)};
         table->multiply(panels + first * row_numbers(columns), rows, x.rows, x.count,
                         bfloat_blocks(columns), own, sums, y + first, y_stride);
         if (own.bytes > 0)
-            ahead = (bfloat_ahead){ahead.at + own.bytes, ahead.bytes - own.bytes};
+            ahead = (bfloat_ahead){ahead.at + own.bytes, NULL, ahead.bytes - own.bytes};
     }
 }
 
@@ -214,20 +209,20 @@ static void multiply_unit(const matrix *weights, unit of, rounded_rows x, bfloat
     size_t parts = (x.count + table->batch - 1) / table->batch;
     uint16_t *panels = scratch;
     float *sums = (float *)(void *)(panels + UNIT * row_numbers(n));
-    bool direct = weights->format == NUMBER_MXFP4 && table->multiply_mxfp4 != NULL;
-    if (!direct)
+    bool coded = weights->format == NUMBER_MXFP4; /* unpacked by the way */
+    if (!coded)
         take_unit(weights, of, panels);
     for (size_t i = 0; i < parts; i++) {
         size_t begin;
         rounded_rows part = part_of(x, i, parts, row_numbers(n), &begin);
         float *to = y + begin * y_stride;
-        if (direct)
+        if (coded)
             table->multiply_mxfp4(weights->data + of.first * n / 2,
                                   weights->scales + of.first * n / 32, of.rows, n, part.rows,
                                   part.count, ahead, sums, to, y_stride);
         else
             multiply_panels(panels, of.rows, n, part, ahead, sums, to, y_stride);
-        ahead = (bfloat_ahead){NULL, 0};
+        ahead = (bfloat_ahead){0};
     }
 }
 
@@ -252,26 +247,48 @@ static void dot_maps(const team *self, const linear_map *maps, size_t count, con
     }
 }
 
+/* A unit that this thread took of the matrices that an operation multiplies, of which it goes
+ * through the units in order. */
+typedef struct taken_unit {
+    size_t index;  /* of the matrix; their number when none is left */
+    size_t before; /* units of the matrices before it */
+    matrix weights;
+    unit part;
+} taken_unit;
+
+/* Takes the next unit of some maps. */
+static void take_of_maps(const team *self, const linear_map *maps, size_t count, taken_unit *out)
+{
+    size_t taken = team_take(self);
+    for (; out->index < count; out->index++) {
+        out->weights = *maps[out->index].weights;
+        if (taken - out->before < units_of(&out->weights)) {
+            out->part = unit_at(&out->weights, taken - out->before);
+            return;
+        }
+        out->before += units_of(&out->weights);
+    }
+}
+
 void op_bfloat_linear_maps(const team *self, const linear_map *maps, size_t count,
                            const uint16_t *x, size_t batch, size_t y_stride, void *scratch)
 {
-    const linear_map *map = maps;
-    size_t before = 0; /* units of the maps before this one */
+    taken_unit own = {0};
     if (batch == 1) {
         dot_maps(self, maps, count, x);
         team_wait(self);
         return;
     }
-    for (size_t taken = team_take(self);; taken = team_take(self)) {
-        for (; map < maps + count && taken - before >= units_of(map->weights); map++)
-            before += units_of(map->weights);
-        if (map == maps + count)
-            break;
-        unit own = unit_at(map->weights, taken - before);
-        multiply_unit(map->weights, own, (rounded_rows){x, batch},
-                      unit_ahead(map->weights, taken - before + self->size), map->y + own.first,
-                      y_stride, scratch);
-        add_bias(map, own, batch, y_stride);
+    take_of_maps(self, maps, count, &own);
+    while (own.index < count) {
+        taken_unit next = own;
+        const linear_map *map = &maps[own.index];
+        take_of_maps(self, maps, count, &next);
+        multiply_unit(&own.weights, own.part, (rounded_rows){x, batch},
+                      next.index < count ? unit_ahead(&next.weights, next.part) : (bfloat_ahead){0},
+                      map->y + own.part.first, y_stride, scratch);
+        add_bias(map, own.part, batch, y_stride);
+        own = next;
     }
     team_wait(self);
 }
@@ -311,13 +328,30 @@ void op_bfloat_prepare(const team *self, const routing *route, bfloat_rows x, ui
 }
 
 /* The products of an expert's only row; threads share the weights evenly, to read them once. */
-static void dot_expert(const team *self, const matrix *weights, const uint16_t *x, unit *share,
-                       float *y)
+static unit dot_expert(const team *self, const matrix *weights, const uint16_t *x, float *y)
 {
+    unit share;
     size_t end;
-    team_share(self, weights->rows, DOT_ROWS, &share->first, &end);
-    share->rows = end - share->first;
-    dot(weights, share->first, share->rows, x, y + share->first);
+    team_share(self, weights->rows, DOT_ROWS, &share.first, &end);
+    share.rows = end - share.first;
+    dot(weights, share.first, share.rows, x, y + share.first);
+    return share;
+}
+
+/* Takes the next unit of experts with several rows. */
+static void take_of_experts(const team *self, const routing *route, const matrix_stack *weights,
+                            taken_unit *out)
+{
+    size_t taken = team_take(self);
+    for (; out->index < route->experts; out->index++) {
+        size_t units = batch_of(route, out->index) > 1 ? units_of(&weights->first) : 0;
+        if (taken - out->before < units) {
+            out->weights = matrix_stack_at(weights, out->index);
+            out->part = unit_at(&out->weights, taken - out->before);
+            return;
+        }
+        out->before += units;
+    }
 }
 
 void op_bfloat_grouped_linear(const team *self, const routing *route, const matrix_stack *weights,
@@ -325,34 +359,34 @@ void op_bfloat_grouped_linear(const team *self, const routing *route, const matr
                               float *y, void *scratch)
 {
     size_t rows = weights->first.rows;
-    size_t taken = team_take(self);
-    size_t before = 0; /* units of the experts before this one */
+    size_t numbers = row_numbers(weights->first.columns);
+    taken_unit own = {0};
     assert(weights->first.format == NUMBER_MXFP4);
     for (size_t expert = 0; expert < route->experts; expert++) {
         size_t place = route->start[expert];
-        size_t batch = batch_of(route, expert);
-        const uint16_t *in = x + place * row_numbers(weights->first.columns);
         matrix one = matrix_stack_at(weights, expert);
-        unit own;
-        if (batch == 1) {
-            dot_expert(self, &one, in, &own, y + place * rows);
-            if (bias != NULL)
-                numbers_add(bias_format, bias, expert * rows + own.first, own.rows, 1,
-                            y + place * rows + own.first, rows);
+        if (batch_of(route, expert) != 1)
             continue;
-        }
-        if (batch == 0)
-            continue;
-        for (; taken - before < units_of(&one); taken = team_take(self)) {
-            own = unit_at(&one, taken - before);
-            float *to = y + place * rows + own.first;
-            multiply_unit(&one, own, (rounded_rows){in, batch},
-                          unit_ahead(&one, taken - before + self->size), to, rows, scratch);
-            if (bias != NULL)
-                numbers_add(bias_format, bias, expert * rows + own.first, own.rows, batch, to,
-                            rows);
-        }
-        before += units_of(&one);
+        unit share = dot_expert(self, &one, x + place * numbers, y + place * rows);
+        if (bias != NULL)
+            numbers_add(bias_format, bias, expert * rows + share.first, share.rows, 1,
+                        y + place * rows + share.first, rows);
+    }
+    take_of_experts(self, route, weights, &own);
+    while (own.index < route->experts) {
+        taken_unit next = own;
+        size_t place = route->start[own.index];
+        size_t batch = batch_of(route, own.index);
+        float *to = y + place * rows + own.part.first;
+        take_of_experts(self, route, weights, &next);
+        multiply_unit(&own.weights, own.part, (rounded_rows){x + place * numbers, batch},
+                      next.index < route->experts ? unit_ahead(&next.weights, next.part)
+                                                  : (bfloat_ahead){0},
+                      to, rows, scratch);
+        if (bias != NULL)
+            numbers_add(bias_format, bias, own.index * rows + own.part.first, own.part.rows, batch,
+                        to, rows);
+        own = next;
     }
     team_wait(self);
 }

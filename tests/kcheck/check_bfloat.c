@@ -145,7 +145,6 @@ static void take_panel(const bfloat_table *table, const weights *w, size_t first
                        uint16_t *panel)
 {
     const uint8_t *memory = w->memory.end_aligned;
-    const uint8_t *scales = w->scales.end_aligned;
     size_t n = w->columns;
     for (size_t r = 0; r < rows;) {
         size_t row = first + r;
@@ -157,10 +156,7 @@ static void take_panel(const bfloat_table *table, const weights *w, size_t first
             table->take_packed(memory, &w->groups[row / DENSE_GROUP_ROWS], inside, count, n, to);
         } else {
             count = count > 2 && r == 0 ? 2 : count;
-            if (w->how == STORE_BF16)
-                table->take_bf16(memory + 2 * row * n, count, n, to);
-            else
-                table->take_mxfp4(memory + row * n / 2, scales + row * n / 32, count, n, to);
+            table->take_bf16(memory + 2 * row * n, count, n, to);
         }
         r += count;
     }
@@ -256,8 +252,8 @@ static void check_one(const subject *s, arithmetic which, store how, number_kind
     }
     for (size_t first = 0; first < rows; first += at_once) {
         size_t some = rows - first < at_once ? rows - first : at_once;
-        bfloat_ahead ahead = {w.memory.map, 1000};
-        if (how == STORE_MXFP4 && table->multiply_mxfp4 != NULL) {
+        bfloat_ahead ahead = {w.memory.map, w.memory.map, 1000};
+        if (how == STORE_MXFP4) {
             table->multiply_mxfp4((uint8_t *)w.memory.end_aligned + first * n / 2,
                                   (uint8_t *)w.scales.end_aligned + first * n / 32, some, n,
                                   grouped, count, ahead, sums.end_aligned, y + first, stride);
@@ -350,21 +346,15 @@ static void bench_product(const bfloat_table *t, const char *name)
     BENCH("bfloat bf16", sizeof numbers, "GB/s", t->dot_bf16(numbers, ROWS, x, N, y));
     BENCH("bfloat take", t->panel_rows * N, "G numbers/s",
           t->take_bf16(numbers, t->panel_rows, N, (bfloat_place){panels, t->panel_rows, 0}));
-    if (t->take_mxfp4 != NULL)
-        BENCH("bfloat take 4", t->panel_rows * N, "G numbers/s",
-              t->take_mxfp4(codes, scales, t->panel_rows, N,
-                            (bfloat_place){panels, t->panel_rows, 0}));
     for (size_t count = 4; count <= MOST; count *= 2) {
         char label[32];
         snprintf(label, sizeof label, "bfloat x %zu", count);
         BENCH(label, 2.0 * (double)at_once * N * (double)count, "GFLOP/s",
-              t->multiply(panels, at_once, x, count, BLOCKS, (bfloat_ahead){NULL, 0}, sums, y,
-                          at_once));
+              t->multiply(panels, at_once, x, count, BLOCKS, (bfloat_ahead){0}, sums, y, at_once));
         snprintf(label, sizeof label, "mxfp4 x %zu", count);
-        if (t->multiply_mxfp4 != NULL)
-            BENCH(label, 2.0 * (double)at_once * N * (double)count, "GFLOP/s",
-                  t->multiply_mxfp4(codes, scales, at_once, N, x, count, (bfloat_ahead){NULL, 0},
-                                    sums, y, at_once));
+        BENCH(label, 2.0 * (double)at_once * N * (double)count, "GFLOP/s",
+              t->multiply_mxfp4(codes, scales, at_once, N, x, count, (bfloat_ahead){0}, sums, y,
+                                at_once));
     }
 }
 

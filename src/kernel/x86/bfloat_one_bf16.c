@@ -193,9 +193,13 @@ INLINE __m512 scale_lanes(const uint8_t *scales, size_t groups)
 INLINE __m512 take_coded(__m512 sums, const uint8_t *codes, const uint8_t *scales, size_t groups,
                          const uint16_t *x)
 {
+    const __m512i numbers = _mm512_broadcast_i64x4(
+        _mm256_setr_epi16(0x0000, 0x3f00, 0x3f80, 0x3fc0, 0x4000, 0x4040, 0x4080, 0x40c0,
+                          (short)0x8000, (short)0xbf00, (short)0xbf80, (short)0xbfc0, (short)0xc000,
+                          (short)0xc040, (short)0xc080, (short)0xc0c0));
     __m512i w[4];
     __m512 t = _mm512_setzero_ps();
-    decode_block(codes, groups, w);
+    decode_block(codes, groups, numbers, w);
     UNROLL(4)
     for (size_t k = 0; k < 4; k++)
         t = take(t, w[k], _mm512_load_si512(x + k * STEP));

@@ -164,57 +164,6 @@ static void take_packed(const uint8_t *data, const dense_group *where, size_t fi
     }
 }
 
-/* Multiplies a block by its groups' scales. */
-INLINE void scale_block(const uint8_t *scales, size_t groups, __m512i steps[4])
-{
-    const __m512i magnitude = _mm512_set1_epi16(0x7fff);
-    const __m512i bias = _mm512_set1_epi16(127 << 7);
-    /* byte L of the four scales into the upper bytes of quarter L */
-    const __m512i upper =
-        _mm512_set_epi32(0x03800380, 0x03800380, 0x03800380, 0x03800380, 0x02800280, 0x02800280,
-                         0x02800280, 0x02800280, 0x01800180, 0x01800180, 0x01800180, 0x01800180,
-                         0x00800080, 0x00800080, 0x00800080, 0x00800080);
-    __m512i exponent = _mm512_srli_epi16(
-        _mm512_shuffle_epi8(_mm512_set1_epi32(four_scales(scales, groups)), upper), 1);
-    exponent = _mm512_sub_epi16(exponent, bias);
-    UNROLL(4)
-    for (size_t k = 0; k < 4; k++) /* zeros stay */
-        steps[k] = _mm512_mask_add_epi16(steps[k], _mm512_test_epi16_mask(steps[k], magnitude),
-                                         steps[k], exponent);
-}
-
-/* Unpacks a block of row r. */
-INLINE void unpack_block(const uint8_t *codes, const uint8_t *scales, size_t groups,
-                         bfloat_place to, size_t r, size_t block)
-{
-    __m512i steps[BFLOAT_BLOCK_STEPS];
-    decode_block(codes, groups, steps);
-    scale_block(scales, groups, steps);
-    UNROLL(4)
-    for (size_t k = 0; k < BFLOAT_BLOCK_STEPS; k++)
-        _mm512_store_si512(panel_step(to, r, block * BFLOAT_BLOCK_STEPS + k), steps[k]);
-}
-
-static void take_mxfp4(const uint8_t *blocks, const uint8_t *scales, size_t rows, size_t columns,
-                       bfloat_place to)
-{
-    size_t groups = columns / 32;
-    size_t whole = groups / CODED_GROUPS;
-    size_t rest = groups % CODED_GROUPS;
-    if (!scales_are_plain(scales, rows * groups)) {
-        bfloat_take_mxfp4_plain(blocks, scales, rows, columns, to);
-        return;
-    }
-    for (size_t r = 0; r < rows; r++, blocks += groups * 16, scales += groups) {
-        for (size_t b = 0; b < whole; b++)
-            unpack_block(blocks + b * CODED_GROUPS * 16, scales + b * CODED_GROUPS, CODED_GROUPS,
-                         to, r, b);
-        if (rest > 0)
-            unpack_block(blocks + whole * CODED_GROUPS * 16, scales + whole * CODED_GROUPS, rest,
-                         to, r, whole);
-    }
-}
-
 void bfloat_overlay_panel_bf16(bfloat_tables *tables)
 {
     bfloat_table *const both[] = {&tables->lanes, &tables->tiles};
@@ -223,5 +172,4 @@ void bfloat_overlay_panel_bf16(bfloat_tables *tables)
         both[i]->take_bf16 = take_bf16;
         both[i]->take_packed = take_packed;
     }
-    tables->lanes.take_mxfp4 = take_mxfp4;
 }

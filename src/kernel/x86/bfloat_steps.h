@@ -104,19 +104,15 @@ static inline bool scales_are_plain(const uint8_t *scales, size_t groups)
     return odd == 0;
 }
 
-/* The four steps of a block of 128 columns, of which `groups` groups of 32 are there; without their
- * scales. */
-INLINE void decode_block(const uint8_t *codes, size_t groups, __m512i out[4])
+/* The four steps of a block of 128 columns, of which `groups` groups of 32 are there; `table` has
+ * what each code stands for, twice. */
+INLINE void decode_block(const uint8_t *codes, size_t groups, __m512i table, __m512i out[4])
 {
-    const __m512i table = _mm512_broadcast_i64x4(
-        _mm256_setr_epi16(0x0000, 0x3f00, 0x3f80, 0x3fc0, 0x4000, 0x4040, 0x4080, 0x40c0,
-                          (short)0x8000, (short)0xbf00, (short)0xbf80, (short)0xbfc0, (short)0xc000,
-                          (short)0xc040, (short)0xc080, (short)0xc0c0));
     __m512i bytes = groups == CODED_GROUPS
                         ? _mm512_loadu_si512(codes)
                         : _mm512_maskz_loadu_epi32((__mmask16)((1U << 4 * groups) - 1U), codes);
-    /* The permutation looks at five bits: the table stands twice, the bit above a code is free. Two
-     * of the shifts are multiplications, since permutations and shifts wait for the same units. */
+    /* The permutation looks at five bits, of which the one above a code is free. Two of the shifts
+     * are multiplications, since permutations and shifts wait for the same units. */
     out[0] = _mm512_permutexvar_epi16(bytes, table);
     out[1] = _mm512_permutexvar_epi16(_mm512_srli_epi16(bytes, 4), table);
     out[2] = _mm512_permutexvar_epi16(_mm512_mulhi_epu16(bytes, _mm512_set1_epi16(1 << 8)), table);
