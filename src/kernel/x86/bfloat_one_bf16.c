@@ -13,7 +13,7 @@ INLINE float fold_one(__m512 a)
  * Weights are asked for twice, as in dense_body.h: the same place of the next four rows into the
  * second cache, and what comes soon into the first.
  */
-enum { NEAR = 768, NEAR_PACKED = 5 * DENSE_BLOCK_BYTES, NEAR_CODED = 256 };
+enum { NEAR = 768, NEAR_PACKED = 5 * DENSE_BLOCK_BYTES };
 
 /* One step of `rows` rows into the sums t of their blocks. */
 INLINE void bf16_step(const uint8_t *w, size_t rows, const uint16_t *x, size_t k, size_t n,
@@ -207,31 +207,29 @@ INLINE __m512 take_coded(__m512 sums, const uint8_t *codes, const uint8_t *scale
 }
 
 /*
- * Eight rows are read together, and what lies sixteen rows further on is asked for meanwhile, line
- * by line: other numbers of rows or distances, or one stream a row, cost a fifth to a half of the
- * speed from memory.
+ * Four rows are read together, and what lies some rows further on is asked for meanwhile, line by
+ * line into the first cache: more rows, other distances, the second cache, or a stream for each row
+ * cost a tenth to a third of the speed from memory.
  */
-enum { CODED_ROWS = 8, CODED_AHEAD = 16 };
+enum { CODED_ROWS = 4, CODED_AHEAD = 12288 };
 
 /* `rows` is a constant after inlining. */
 INLINE void mxfp4_rows(const uint8_t *blocks, const uint8_t *scales, size_t rows, const uint16_t *x,
                        size_t groups, __m512 sums[CODED_ROWS])
 {
-    const char *ahead = (const char *)blocks + CODED_AHEAD * groups * 16;
-    const char *scales_ahead = (const char *)scales + CODED_AHEAD * groups;
+    const char *ahead = (const char *)blocks + CODED_AHEAD;
+    const char *scales_ahead = (const char *)scales + CODED_AHEAD / 16;
     size_t whole = groups / CODED_GROUPS * CODED_GROUPS;
-    UNROLL(8)
+    UNROLL(4)
     for (size_t r = 0; r < rows; r++)
         sums[r] = _mm512_setzero_ps();
     for (size_t g = 0; g < whole; g += CODED_GROUPS) {
         _mm_prefetch(scales_ahead + rows * g, _MM_HINT_T1);
-        UNROLL(8)
+        UNROLL(4)
         for (size_t r = 0; r < rows; r++) {
-            const uint8_t *codes = blocks + (r * groups + g) * 16;
-            _mm_prefetch(ahead + r / 4 * 4 * groups * 16 + 64 * (g + r % 4), _MM_HINT_T1);
-            _mm_prefetch((const char *)codes + NEAR_CODED, _MM_HINT_T0);
-            sums[r] =
-                take_coded(sums[r], codes, scales + r * groups + g, CODED_GROUPS, x + g * STEP);
+            _mm_prefetch(ahead + (rows * g / CODED_GROUPS + r) * 64, _MM_HINT_T0);
+            sums[r] = take_coded(sums[r], blocks + (r * groups + g) * 16, scales + r * groups + g,
+                                 CODED_GROUPS, x + g * STEP);
         }
     }
     for (size_t r = 0; r < rows && whole < groups; r++)
@@ -252,7 +250,6 @@ static void dot_mxfp4(const uint8_t *blocks, const uint8_t *scales, size_t rows,
         } else if (count == CODED_ROWS) {
             mxfp4_rows(codes, scales + r * groups, CODED_ROWS, x, groups, sums);
             _mm_storeu_ps(y + r, fold_four(sums));
-            _mm_storeu_ps(y + r + 4, fold_four(sums + 4));
         } else {
             mxfp4_rows(codes, scales + r * groups, 1, x, groups, sums);
             y[r] = fold_one(sums[0]);
