@@ -13,6 +13,8 @@
  * matrix is when threads share it; they wait for each other behind each. */
 enum { N = 2880, ITEM_ROWS = 1024, TURNS = 7, MEMORY = 1 << 30 };
 
+#define ROUNDED ((N + BFLOAT_BLOCK - 1) / BFLOAT_BLOCK * BFLOAT_BLOCK)
+
 typedef struct stream {
     const kernel_table *table;
     const uint8_t
@@ -20,15 +22,23 @@ typedef struct stream {
     const dense_group *groups;
     uint8_t *prepared[FIXED_MAX_DIGITS];
     float x[N];
-    _Alignas(64) uint16_t rounded[(N + BFLOAT_BLOCK - 1) / BFLOAT_BLOCK * BFLOAT_BLOCK];
+    _Alignas(64) uint16_t words[ROUNDED]; /* x, rounded in these orders */
+    _Alignas(64) uint16_t dense[ROUNDED];
     float y[ITEM_ROWS];
+    sketch_vector sketched;
+    uint32_t ids[ITEM_ROWS + SKETCH_AHEAD];
+    int64_t sums[ITEM_ROWS];
 } stream;
+
+/* Arithmetic that is worth timing only where the processor has it. */
+typedef enum needs { NOTHING, LANES, TILES } needs;
 
 /* Bytes that one item takes, and the kernel at work on the item at `from`. */
 typedef struct streamed_kernel {
     const char *name;
     size_t item_bytes;
     void (*run)(stream *s, const uint8_t *from);
+    needs needs;
 } streamed_kernel;
 
 #define ITEM_NUMBERS ((size_t)ITEM_ROWS * N)
@@ -70,20 +80,55 @@ static void run_fixed_3(stream *s, const uint8_t *from)
     run_fixed(s, from, 3);
 }
 
+static void run_coded(stream *s, const bfloat_table *table, const uint8_t *from)
+{
+    table->dot_mxfp4(from, from + ITEM_NUMBERS / 2, ITEM_ROWS, s->words, N, s->y);
+}
+
 static void run_lanes(stream *s, const uint8_t *from)
 {
-    s->table->bfloat.lanes.dot_mxfp4(from, from + ITEM_NUMBERS / 2, ITEM_ROWS, s->rounded, N, s->y);
+    run_coded(s, &s->table->bfloat.lanes, from);
 }
 
 static void run_tiles(stream *s, const uint8_t *from)
 {
-    s->table->bfloat.tiles.dot_mxfp4(from, from + ITEM_NUMBERS / 2, ITEM_ROWS, s->rounded, N, s->y);
+    run_coded(s, &s->table->bfloat.tiles, from);
+}
+
+static void run_packed_bfloat(stream *s, const bfloat_table *table, const uint8_t *from)
+{
+    table->dot_packed(from, s->groups, ITEM_ROWS / DENSE_GROUP_ROWS, s->dense, N, s->y);
+}
+
+static void run_packed_lanes(stream *s, const uint8_t *from)
+{
+    run_packed_bfloat(s, &s->table->bfloat.lanes, from);
 }
 
 static void run_packed_tiles(stream *s, const uint8_t *from)
 {
-    s->table->bfloat.tiles.dot_packed(from, s->groups, ITEM_ROWS / DENSE_GROUP_ROWS, s->rounded, N,
-                                      s->y);
+    run_packed_bfloat(s, &s->table->bfloat.tiles, from);
+}
+
+/* In blocks of rows, as a search takes them. */
+static void run_sketch(stream *s, const uint8_t *from, size_t digits)
+{
+    enum { BLOCK = 64 };
+    s->sketched.count = digits;
+    for (size_t first = 0; first < ITEM_ROWS; first += BLOCK) {
+        sketch_rows rows = {from, from + ITEM_NUMBERS / 2, s->ids + first, BLOCK, SKETCH_AHEAD};
+        s->table->sketch.product(&rows, &s->sketched, s->sums);
+    }
+}
+
+static void run_sketch_1(stream *s, const uint8_t *from)
+{
+    run_sketch(s, from, 1);
+}
+
+static void run_sketch_2(stream *s, const uint8_t *from)
+{
+    run_sketch(s, from, 2);
 }
 
 static void run_q8(stream *s, const uint8_t *from)
@@ -94,17 +139,23 @@ static void run_q8(stream *s, const uint8_t *from)
 /* Bytes of a packed group without escapes. */
 #define GROUP_BYTES ((size_t)DENSE_LINE + N / DENSE_BLOCK_COLUMNS * DENSE_BLOCK_BYTES)
 
+#define PACKED_BYTES (ITEM_ROWS / DENSE_GROUP_ROWS * GROUP_BYTES)
+#define CODED_BYTES  (ITEM_NUMBERS * 17 / 32)
+
 static const streamed_kernel kernels[] = {
-    {"read", 2 * ITEM_NUMBERS, run_read},
-    {"dense.bf16", 2 * ITEM_NUMBERS, run_bf16},
-    {"dense.packed", ITEM_ROWS / DENSE_GROUP_ROWS *GROUP_BYTES, run_packed},
-    {"fixed 1 digit", ITEM_NUMBERS * 17 / 32, run_fixed_1},
-    {"fixed 2 digits", ITEM_NUMBERS * 17 / 32, run_fixed_2},
-    {"fixed 3 digits", ITEM_NUMBERS * 17 / 32, run_fixed_3},
-    {"lanes mxfp4", ITEM_NUMBERS * 17 / 32, run_lanes},
-    {"tiles mxfp4", ITEM_NUMBERS * 17 / 32, run_tiles},
-    {"tiles packed", ITEM_ROWS / DENSE_GROUP_ROWS *GROUP_BYTES, run_packed_tiles},
-    {"q8.multiply", ITEM_NUMBERS * 17 / 16, run_q8},
+    {"read", 2 * ITEM_NUMBERS, run_read, NOTHING},
+    {"dense.bf16", 2 * ITEM_NUMBERS, run_bf16, NOTHING},
+    {"dense.packed", PACKED_BYTES, run_packed, NOTHING},
+    {"fixed 1 digit", CODED_BYTES, run_fixed_1, NOTHING},
+    {"fixed 2 digits", CODED_BYTES, run_fixed_2, NOTHING},
+    {"fixed 3 digits", CODED_BYTES, run_fixed_3, NOTHING},
+    {"lanes mxfp4", CODED_BYTES, run_lanes, LANES},
+    {"lanes packed", PACKED_BYTES, run_packed_lanes, LANES},
+    {"tiles mxfp4", CODED_BYTES, run_tiles, TILES},
+    {"tiles packed", PACKED_BYTES, run_packed_tiles, TILES},
+    {"q8.multiply", ITEM_NUMBERS * 17 / 16, run_q8, NOTHING},
+    {"sketch 1 digit", CODED_BYTES, run_sketch_1, NOTHING},
+    {"sketch 2 digits", CODED_BYTES, run_sketch_2, NOTHING},
 };
 
 enum { KERNELS = sizeof kernels / sizeof *kernels };
@@ -132,28 +183,61 @@ static void walk_memory(const team *self, void *user)
         w->seconds = (now() - start) / (double)(items * self->size * w->kernel->item_bytes) * 1e9;
 }
 
-/* Median nanoseconds a byte of every kernel on a team, as GB/s and in shares of reading. */
+static int compare(const void *a, const void *b)
+{
+    double difference = *(const double *)a - *(const double *)b;
+    return difference < 0.0 ? -1 : difference > 0.0 ? 1 : 0;
+}
+
+static bool worth_timing(const kernel_table *table, const streamed_kernel *kernel)
+{
+    return kernel->needs == NOTHING || (kernel->needs == LANES && table->bfloat.lanes.pays) ||
+           (kernel->needs == TILES && table->bfloat.tiles.pays);
+}
+
+/* Every kernel on a team: GB/s, and shares of what reading gave in the same turn. */
 static void take_turns(stream *streams, uint32_t threads, const char *pages)
 {
-    double taken[KERNELS][TURNS];
-    double read = 0.0;
+    double speed[KERNELS][TURNS] = {0};
+    double share[KERNELS][TURNS] = {0};
     for (size_t turn = 0; turn < TURNS; turn++) {
         for (size_t k = 0; k < KERNELS; k++) {
             walk w = {&kernels[k], streams, 0.0};
+            if (!worth_timing(streams->table, &kernels[k]))
+                continue;
             parallel_run(threads, walk_memory, &w);
-            size_t place = turn; /* ascending */
-            for (; place > 0 && taken[k][place - 1] > w.seconds; place--)
-                taken[k][place] = taken[k][place - 1];
-            taken[k][place] = w.seconds;
+            speed[k][turn] = 1.0 / w.seconds;
+            share[k][turn] = speed[k][turn] / speed[0][turn];
         }
     }
-    printf("  from memory, %s pages, %u threads: median and best\n", pages, threads);
+    printf("  from memory, %s pages, %u threads: median and best, median share\n", pages, threads);
     for (size_t k = 0; k < KERNELS; k++) {
-        double median = taken[k][TURNS / 2];
-        read = k == 0 ? median : read;
-        printf("  %-14s %8.2f %8.2f GB/s %4.0f %% of read\n", kernels[k].name, 1.0 / median,
-               1.0 / taken[k][0], 100.0 * read / median);
+        if (!worth_timing(streams->table, &kernels[k]))
+            continue;
+        qsort(speed[k], TURNS, sizeof *speed[k], compare);
+        qsort(share[k], TURNS, sizeof *share[k], compare);
+        printf("  %-15s %8.2f %8.2f GB/s %4.0f %% of read\n", kernels[k].name, speed[k][TURNS / 2],
+               speed[k][TURNS - 1], 100.0 * share[k][TURNS / 2]);
     }
+}
+
+/* What the kernels read besides weights. */
+static void prepare(stream *s)
+{
+    static int8_t digits[2 * N];
+    static int16_t centre[2 * N / SKETCH_GROUP * 8];
+    const float *x = s->x;
+    fill_normal(s->x, N);
+    s->table->bfloat.lanes.round(&x, 1, N, BFLOAT_WORDS, s->words);
+    s->table->bfloat.lanes.round(&x, 1, N, BFLOAT_DENSE, s->dense);
+    for (unsigned count = 1; count <= FIXED_MAX_DIGITS; count++) {
+        free(s->prepared[count - 1]);
+        s->prepared[count - 1] = aligned_alloc(64, fixed_row_bytes(N, count));
+        s->table->fixed.quantise(s->x, N, count, s->prepared[count - 1]);
+    }
+    s->sketched = (sketch_vector){digits, centre, N / SKETCH_GROUP, 2};
+    for (uint32_t i = 0; i < ITEM_ROWS + SKETCH_AHEAD; i++)
+        s->ids[i] = i;
 }
 
 void bench_memory(const kernel_table *table)
@@ -176,13 +260,7 @@ void bench_memory(const kernel_table *table)
             s->table = table;
             s->weights = memory;
             s->groups = groups;
-            fill_normal(s->x, N);
-            table->bfloat.lanes.round(&(const float *){s->x}, 1, N, BFLOAT_WORDS, s->rounded);
-            for (unsigned digits = 1; digits <= FIXED_MAX_DIGITS; digits++) {
-                free(s->prepared[digits - 1]);
-                s->prepared[digits - 1] = aligned_alloc(64, fixed_row_bytes(N, digits));
-                table->fixed.quantise(s->x, N, digits, s->prepared[digits - 1]);
-            }
+            prepare(s);
         }
         for (uint32_t threads = 1; threads <= THREADS; threads++)
             take_turns(streams, threads, huge ? "huge" : "small");
