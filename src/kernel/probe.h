@@ -10,6 +10,9 @@
 #define PROBE_BYTES  512
 #define PROBE_FLOATS 192
 
+/* How far ahead reading asks for memory; without, it is up to a tenth slower. */
+#define PROBE_AHEAD 12288
+
 /* The sum modulo 2^64 of `bytes` / 8 words of the machine's byte order; `bytes` is a multiple of
  * PROBE_BYTES. `data` needs no alignment. EXACT. */
 typedef uint64_t (*probe_read_fn)(const uint8_t *data, size_t bytes);

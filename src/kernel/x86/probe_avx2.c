@@ -11,6 +11,7 @@ static uint64_t read_words(const uint8_t *data, size_t bytes)
 #pragma GCC unroll 4
         for (size_t i = 0; i < 4; i++) {
             const uint8_t *from = data + at + 32 * i;
+            _mm_prefetch((const char *)from + PROBE_AHEAD, _MM_HINT_T0);
             sums[i] =
                 _mm256_add_epi64(sums[i], _mm256_loadu_si256((const __m256i *)(const void *)from));
         }

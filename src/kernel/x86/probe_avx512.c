@@ -10,8 +10,10 @@ static uint64_t read_words(const uint8_t *data, size_t bytes)
         sums[i] = _mm512_setzero_si512();
     for (size_t at = 0; at < bytes; at += sizeof sums) {
 #pragma GCC unroll 8
-        for (size_t i = 0; i < 8; i++)
+        for (size_t i = 0; i < 8; i++) {
+            _mm_prefetch((const char *)data + at + 64 * i + PROBE_AHEAD, _MM_HINT_T0);
             sums[i] = _mm512_add_epi64(sums[i], _mm512_loadu_si512(data + at + 64 * i));
+        }
     }
     for (size_t i = 1; i < 8; i++)
         sums[0] = _mm512_add_epi64(sums[0], sums[i]);
