@@ -9,13 +9,7 @@ INLINE float fold_one(__m512 a)
 
 /* ---- BF16 rows ------------------------------------------------------------------------------- */
 
-/*
- * Weights are asked for twice, as in dense_body.h: the same place of the next four rows into the
- * second cache, and what comes soon into the first.
- */
-enum { NEAR = 768 };
-
-/* One step of `rows` rows into the sums t of their blocks. */
+/* One step of `rows` rows into the sums t of their blocks; asks for the next rows as they lie. */
 INLINE void bf16_step(const uint8_t *w, size_t rows, const uint16_t *x, size_t k, size_t n,
                       __m512 *t)
 {
@@ -24,8 +18,7 @@ INLINE void bf16_step(const uint8_t *w, size_t rows, const uint16_t *x, size_t k
     UNROLL(4)
     for (size_t r = 0; r < rows; r++) {
         const uint8_t *at = w + 2 * (r * n + k);
-        _mm_prefetch((const char *)at + 2 * rows * n, _MM_HINT_T1);
-        _mm_prefetch((const char *)at + NEAR, _MM_HINT_T0);
+        _mm_prefetch((const char *)w + 2 * rows * n + (k / STEP * rows + r) * 64, _MM_HINT_T0);
         t[r] = take(t[r], in_order(_mm512_maskz_loadu_epi16(inside, at)), step);
     }
 }
