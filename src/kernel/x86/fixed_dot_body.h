@@ -3,7 +3,6 @@
  * includes one of fixed_split_avx512.h and fixed_split_vbmi.h.
  */
 #include <math.h>
-#include <string.h>
 
 #include "kernel/fixed.h"
 
@@ -12,17 +11,13 @@
  * group's sums, which a transposing addition brings into the order
  *
  *     lane 4 i + r: group i of the block, row r
- *
- * Four tiles are a step: they share what is loaded of the activations.
  */
-enum { TILE_ROWS = 4, STEP_TILES = 4, STEP_ROWS = TILE_ROWS * STEP_TILES };
+enum { TILE_ROWS = 4 };
 
-/*
- * Weights are asked for twice: in the step before, into the second cache, in as many streams as
- * there are tiles, since the processor follows each on its own; and shortly before use, into the
- * first, else every use would wait in the queue behind what was asked for long before.
- */
-enum { NEAR_BYTES = 256 };
+/* How far ahead weights are asked for, line by line as they lie. Streams for parts of them, the
+ * second cache before the first, or several tiles side by side cost a tenth of the speed from
+ * memory. */
+enum { AHEAD_BYTES = 12288, AHEAD_SCALES = AHEAD_BYTES / 16 };
 
 /* Weight rows one after another, or one row again and again (with strides of 0). */
 typedef struct weight_rows {
@@ -110,7 +105,6 @@ FIXED_INLINE __m512 dot_block(const uint8_t *tile, size_t stride, __mmask16 insi
         const uint8_t *row = tile + r * stride;
         fixed_codes w = fixed_split(inside == 0xffff ? _mm512_loadu_si512(row)
                                                      : _mm512_maskz_loadu_epi32(inside, row));
-        _mm_prefetch((const char *)row + NEAR_BYTES, _MM_HINT_T0);
         high[r] = add_digit(_mm512_setzero_si512(), w, x->digits);
         if (digits > 1)
             high[r] = add_digit(_mm512_slli_epi32(high[r], 8), w, x->digits + FIXED_COLUMNS);
@@ -136,81 +130,52 @@ FIXED_INLINE __m128 fold_tile(__m512 sums, uint64_t nan)
     return y;
 }
 
-/* Asks for what the next step reads of block `block` and of the scales. */
-FIXED_INLINE void ask_for_next(const weight_rows *w, size_t block)
+/* Asks for what lies ahead of block `block` of a tile. */
+FIXED_INLINE void ask_ahead(const weight_rows *w, size_t block)
 {
-    const char *blocks = (const char *)w->blocks + STEP_ROWS * w->blocks_stride;
-    const char *scales = (const char *)w->scales + STEP_ROWS * w->scales_stride;
-    _mm_prefetch(scales + 64 * block, _MM_HINT_T1);
+    const char *blocks = (const char *)w->blocks + AHEAD_BYTES + TILE_ROWS * 64 * block;
+    _mm_prefetch((const char *)w->scales + AHEAD_SCALES + TILE_ROWS * 4 * block, _MM_HINT_T0);
     FIXED_UNROLL(4)
-    for (size_t tile = 0; tile < STEP_TILES; tile++) {
-        FIXED_UNROLL(4)
-        for (size_t line = TILE_ROWS * block; line < TILE_ROWS * (block + 1); line++)
-            _mm_prefetch(blocks + TILE_ROWS * tile * w->blocks_stride + 64 * line, _MM_HINT_T1);
-    }
+    for (size_t line = 0; line < TILE_ROWS; line++)
+        _mm_prefetch(blocks + 64 * line, _MM_HINT_T0);
 }
 
-/* `tiles` tiles: those of a step, or one. */
-FIXED_INLINE void dot_tiles(const weight_rows *w, size_t tiles, const uint8_t *x, size_t groups,
-                            unsigned digits, __m128 y[STEP_TILES])
+FIXED_INLINE __m128 dot_tile(const weight_rows *w, const uint8_t *x, size_t groups, unsigned digits)
 {
-    uint8_t scales[STEP_TILES][64] __attribute__((aligned(64)));
-    __m512 sums[STEP_TILES];
-    uint64_t nan[STEP_TILES] = {0};
-    FIXED_UNROLL(4)
-    for (size_t tile = 0; tile < tiles; tile++)
-        sums[tile] = _mm512_setzero_ps();
+    uint8_t scales[64] __attribute__((aligned(64)));
+    __m512 sums = _mm512_setzero_ps();
+    uint64_t nan = 0;
     for (size_t first = 0; first < groups; first += SCALE_GROUPS) {
         size_t count = groups - first < SCALE_GROUPS ? groups - first : SCALE_GROUPS;
-        FIXED_UNROLL(4)
-        for (size_t tile = 0; tile < tiles; tile++) {
-            __m512i turned = turn_scales(w->scales + TILE_ROWS * tile * w->scales_stride + first,
-                                         w->scales_stride, count);
-            nan[tile] |= _mm512_cmpeq_epi8_mask(turned, _mm512_set1_epi8(-1));
-            _mm512_store_si512(scales[tile], turned);
-        }
+        __m512i turned = turn_scales(w->scales + first, w->scales_stride, count);
+        nan |= _mm512_cmpeq_epi8_mask(turned, _mm512_set1_epi8(-1));
+        _mm512_store_si512(scales, turned);
         for (size_t g = 0; g < count; g += FIXED_GROUPS, x += fixed_block_bytes(digits)) {
             activation_block block = open_block(x, digits);
             size_t left = count - g;
-            if (tiles == STEP_TILES)
-                ask_for_next(w, (first + g) / FIXED_GROUPS);
-            FIXED_UNROLL(4)
-            for (size_t tile = 0; tile < tiles; tile++) {
-                const uint8_t *at =
-                    w->blocks + TILE_ROWS * tile * w->blocks_stride + 16 * (first + g);
-                __mmask16 inside =
-                    left < FIXED_GROUPS ? (__mmask16)((1U << 4 * left) - 1U) : 0xffff;
-                __m512 t = dot_block(at, w->blocks_stride, inside, &block, digits);
-                __m512 f = _mm512_mul_ps(scale_values(scales[tile] + 4 * g), block.half_scale);
-                sums[tile] = _mm512_fmadd_ps(t, f, sums[tile]);
-            }
+            __mmask16 inside = left < FIXED_GROUPS ? (__mmask16)((1U << 4 * left) - 1U) : 0xffff;
+            ask_ahead(w, (first + g) / FIXED_GROUPS);
+            __m512 t =
+                dot_block(w->blocks + 16 * (first + g), w->blocks_stride, inside, &block, digits);
+            __m512 f = _mm512_mul_ps(scale_values(scales + 4 * g), block.half_scale);
+            sums = _mm512_fmadd_ps(t, f, sums);
         }
     }
-    FIXED_UNROLL(4)
-    for (size_t tile = 0; tile < tiles; tile++)
-        y[tile] = fold_tile(sums[tile], nan[tile]);
+    return fold_tile(sums, nan);
 }
 
 FIXED_INLINE void dot_all(const uint8_t *blocks, const uint8_t *scales, size_t rows,
                           const uint8_t *x, size_t columns, unsigned digits, float *y)
 {
     size_t groups = columns / FIXED_GROUP;
-    __m128 all[STEP_TILES];
-    for (size_t r = 0; r < rows;) {
+    size_t r = 0;
+    for (; r + TILE_ROWS <= rows; r += TILE_ROWS) {
         weight_rows w = {blocks + r * groups * 16, scales + r * groups, groups * 16, groups};
-        if (rows - r >= STEP_ROWS) {
-            dot_tiles(&w, STEP_TILES, x, groups, digits, all);
-            memcpy(y + r, all, STEP_ROWS * sizeof *y);
-            r += STEP_ROWS;
-        } else if (rows - r >= TILE_ROWS) {
-            dot_tiles(&w, 1, x, groups, digits, all);
-            _mm_storeu_ps(y + r, all[0]);
-            r += TILE_ROWS;
-        } else {
-            w.blocks_stride = w.scales_stride = 0;
-            dot_tiles(&w, 1, x, groups, digits, all);
-            y[r++] = _mm_cvtss_f32(all[0]);
-        }
+        _mm_storeu_ps(y + r, dot_tile(&w, x, groups, digits));
+    }
+    for (; r < rows; r++) {
+        weight_rows same = {blocks + r * groups * 16, scales + r * groups, 0, 0};
+        y[r] = _mm_cvtss_f32(dot_tile(&same, x, groups, digits));
     }
 }
 
