@@ -111,6 +111,7 @@ INLINE void decode_block(const uint8_t *codes, size_t groups, __m512i table, __m
     __m512i bytes = groups == CODED_GROUPS
                         ? _mm512_loadu_si512(codes)
                         : _mm512_maskz_loadu_epi32((__mmask16)((1U << 4 * groups) - 1U), codes);
+    __asm__("" : "+v"(bytes)); /* loaded once: half of the loads cross cache lines */
     /* The permutation looks at five bits, of which the one above a code is free. Two of the shifts
      * are multiplications, since permutations and shifts wait for the same units. */
     out[0] = _mm512_permutexvar_epi16(bytes, table);
