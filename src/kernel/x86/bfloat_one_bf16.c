@@ -214,7 +214,8 @@ INLINE void mxfp4_rows(const uint8_t *blocks, const uint8_t *scales, size_t rows
 {
     const char *ahead = (const char *)blocks + CODED_AHEAD;
     const char *scales_ahead = (const char *)scales + CODED_AHEAD / 16;
-    size_t whole = groups / CODED_GROUPS * CODED_GROUPS;
+    size_t rest = groups % CODED_GROUPS;
+    size_t whole = groups - rest;
     UNROLL(4)
     for (size_t r = 0; r < rows; r++)
         sums[r] = _mm512_setzero_ps();
@@ -227,9 +228,9 @@ INLINE void mxfp4_rows(const uint8_t *blocks, const uint8_t *scales, size_t rows
                                  CODED_GROUPS, x + g * STEP);
         }
     }
-    for (size_t r = 0; r < rows && whole < groups; r++)
+    for (size_t r = 0; r < rows && rest > 0; r++)
         sums[r] = take_coded(sums[r], blocks + (r * groups + whole) * 16,
-                             scales + r * groups + whole, groups - whole, x + whole * STEP);
+                             scales + r * groups + whole, rest, x + whole * STEP);
 }
 
 static void dot_mxfp4(const uint8_t *blocks, const uint8_t *scales, size_t rows, const uint16_t *x,
