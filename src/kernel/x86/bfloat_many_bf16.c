@@ -57,7 +57,7 @@ INLINE void finish_tile(tile_sums sums, size_t count, size_t rows, float *y, siz
 /* Some blocks of a panel. */
 typedef struct panel_cut {
     const uint16_t *weights; /* its first block */
-    size_t rows;             /* that the panel has, at most PANEL_ROWS */
+    size_t rows;             /* that are there from the panel's first on */
     size_t blocks;           /* of a row */
     size_t begin;            /* of these */
     size_t end;
