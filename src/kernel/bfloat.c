@@ -413,7 +413,6 @@ static void multiply_mxfp4_tiles(const uint8_t *blocks, const uint8_t *scales, s
 void bfloat_overlay_plain(bfloat_tables *tables)
 {
     tables->lanes = (bfloat_table){.panel_rows = LANES_PANEL,
-                                   .panels = 4,
                                    .group = LANES_GROUP,
                                    .batch = 96,
                                    .coded = BFLOAT_WORDS,
@@ -426,7 +425,6 @@ void bfloat_overlay_plain(bfloat_tables *tables)
                                    .multiply = multiply_lanes,
                                    .multiply_mxfp4 = multiply_mxfp4_lanes};
     tables->tiles = (bfloat_table){.panel_rows = TILES_PANEL,
-                                   .panels = 2,
                                    .group = TILES_GROUP,
                                    .batch = BFLOAT_MOST_BATCH,
                                    .coded = BFLOAT_BYTES,

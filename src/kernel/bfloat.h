@@ -110,6 +110,10 @@ typedef void (*bfloat_take_bf16_fn)(const uint8_t *w, size_t rows, size_t n, bfl
 typedef void (*bfloat_take_packed_fn)(const uint8_t *data, const dense_group *group, size_t first,
                                       size_t rows, size_t n, bfloat_place to);
 
+/* Weight rows that are multiplied at once, at most: whole panels, and whole groups of packed rows.
+ */
+#define BFLOAT_ROWS 32
+
 /* Memory to bring near meanwhile; it may be empty. */
 typedef struct bfloat_ahead {
     const uint8_t *at;
@@ -121,17 +125,16 @@ typedef struct bfloat_ahead {
 #define BFLOAT_SUMS(count) (((count) + 31) / 32 * (size_t)4096)
 
 /*
- * y[b * y_stride + r] = canonical product of row r, r < rows, of panels one behind another, at most
- * as many as the table has, and row b, b < count, of groups one behind another, all full but the
- * last; all of `blocks` blocks. sums: [BFLOAT_SUMS(count)] of scratch, 64-aligned.
+ * y[b * y_stride + r] = canonical product of row r, r < rows, at most BFLOAT_ROWS, of panels one
+ * behind another, and row b, b < count, of groups one behind another, all full but the last; all of
+ * `blocks` blocks. sums: [BFLOAT_SUMS(count)] of scratch, 64-aligned.
  */
 typedef void (*bfloat_multiply_fn)(const uint16_t *panels, size_t rows, const uint16_t *x,
                                    size_t count, size_t blocks, bfloat_ahead ahead, float *sums,
                                    float *y, size_t y_stride);
 
 /*
- * The same for MXFP4 rows as they are stored, at most as many as the panels have that are
- * multiplied at once: their unpacking is part of it.
+ * The same for MXFP4 rows as they are stored, at most BFLOAT_ROWS: their unpacking is part of it.
  */
 typedef void (*bfloat_multiply_mxfp4_fn)(const uint8_t *blocks, const uint8_t *scales, size_t rows,
                                          size_t columns, const uint16_t *x, size_t count,
@@ -142,8 +145,7 @@ typedef void (*bfloat_multiply_mxfp4_fn)(const uint8_t *blocks, const uint8_t *s
 
 /* The kernels of one of the canonical products. */
 typedef struct bfloat_table {
-    size_t panel_rows;  /* weight rows of a panel, */
-    size_t panels;      /* and panels that are multiplied at once */
+    size_t panel_rows;  /* weight rows of a panel */
     size_t group;       /* activation rows of a group, at most */
     size_t batch;       /* activation rows that unpacked weights serve best, at most */
     bfloat_order coded; /* in which MXFP4 is taken */

@@ -5,7 +5,7 @@
 
 #include "kernel/kernel.h"
 
-enum { UNIT = OP_BFLOAT_UNIT, DOT_ROWS = 32 /* read together */ };
+enum { UNIT = BFLOAT_ROWS /* that a thread takes at a time */, DOT_ROWS = 32 /* read together */ };
 
 /* The kernels that pay; when none do, those that more processors have instructions for. */
 static const bfloat_table *kernels(void)
@@ -92,18 +92,9 @@ static void dot(const matrix *weights, size_t first, size_t rows, const uint16_t
 
 /* ---- many ------------------------------------------------------------------------------------ */
 
-/* Weight rows of a unit: as many whole panels and packed groups as a thread takes at a time. */
-static size_t unit_rows(void)
-{
-    size_t whole = kernels()->panel_rows;
-    while (whole % DENSE_GROUP_ROWS != 0)
-        whole += kernels()->panel_rows;
-    return UNIT / whole * whole;
-}
-
 static size_t units_of(const matrix *weights)
 {
-    return (weights->rows + unit_rows() - 1) / unit_rows();
+    return (weights->rows + UNIT - 1) / UNIT;
 }
 
 /* The rows of a unit. */
@@ -114,9 +105,9 @@ typedef struct unit {
 
 static unit unit_at(const matrix *weights, size_t index)
 {
-    size_t first = index * unit_rows();
+    size_t first = index * UNIT;
     size_t left = weights->rows - first;
-    return (unit){first, left < unit_rows() ? left : unit_rows()};
+    return (unit){first, left < UNIT ? left : UNIT};
 }
 
 static void take_packed(const matrix *weights, size_t first, size_t rows, bfloat_place to)
@@ -180,23 +171,6 @@ static rounded_rows part_of(rounded_rows all, size_t index, size_t parts, size_t
                           (end < all.count ? end : all.count) - *begin};
 }
 
-/* The products of a unit's panels with some activation rows. y begins at the unit's first row. */
-static void multiply_panels(const uint16_t *panels, size_t unit_rows, size_t columns,
-                            rounded_rows x, bfloat_ahead ahead, float *sums, float *y,
-                            size_t y_stride)
-{
-    const bfloat_table *table = kernels();
-    size_t at_once = table->panel_rows * table->panels;
-    for (size_t first = 0; first < unit_rows; first += at_once) {
-        size_t rows = unit_rows - first < at_once ? unit_rows - first : at_once;
-        bfloat_ahead own = {ahead.at, NULL, ahead.bytes * rows / (unit_rows - first)};
-        table->multiply(panels + first * row_numbers(columns), rows, x.rows, x.count,
-                        bfloat_blocks(columns), own, sums, y + first, y_stride);
-        if (own.bytes > 0)
-            ahead = (bfloat_ahead){ahead.at + own.bytes, NULL, ahead.bytes - own.bytes};
-    }
-}
-
 /*
  * The products of a unit with a batch of activation rows, in parts that stay near while all of the
  * unit meets them. y begins at the unit's first row. The first part asks for what lies ahead.
@@ -221,7 +195,8 @@ static void multiply_unit(const matrix *weights, unit of, rounded_rows x, bfloat
                                   weights->scales + of.first * n / 32, of.rows, n, part.rows,
                                   part.count, ahead, sums, to, y_stride);
         else
-            multiply_panels(panels, of.rows, n, part, ahead, sums, to, y_stride);
+            table->multiply(panels, of.rows, part.rows, part.count, bfloat_blocks(n), ahead, sums,
+                            to, y_stride);
         ahead = (bfloat_ahead){0};
     }
 }
@@ -256,18 +231,24 @@ typedef struct taken_unit {
     unit part;
 } taken_unit;
 
+/* Whether number `taken` of all units is one of the matrix that is next; goes behind it if not. */
+static bool unit_is_of(const matrix *weights, size_t taken, taken_unit *out)
+{
+    if (taken - out->before >= units_of(weights)) {
+        out->before += units_of(weights);
+        return false;
+    }
+    out->weights = *weights;
+    out->part = unit_at(weights, taken - out->before);
+    return true;
+}
+
 /* Takes the next unit of some maps. */
 static void take_of_maps(const team *self, const linear_map *maps, size_t count, taken_unit *out)
 {
     size_t taken = team_take(self);
-    for (; out->index < count; out->index++) {
-        out->weights = *maps[out->index].weights;
-        if (taken - out->before < units_of(&out->weights)) {
-            out->part = unit_at(&out->weights, taken - out->before);
-            return;
-        }
-        out->before += units_of(&out->weights);
-    }
+    while (out->index < count && !unit_is_of(maps[out->index].weights, taken, out))
+        out->index++;
 }
 
 void op_bfloat_linear_maps(const team *self, const linear_map *maps, size_t count,
@@ -344,13 +325,9 @@ static void take_of_experts(const team *self, const routing *route, const matrix
 {
     size_t taken = team_take(self);
     for (; out->index < route->experts; out->index++) {
-        size_t units = batch_of(route, out->index) > 1 ? units_of(&weights->first) : 0;
-        if (taken - out->before < units) {
-            out->weights = matrix_stack_at(weights, out->index);
-            out->part = unit_at(&out->weights, taken - out->before);
+        matrix one = matrix_stack_at(weights, out->index);
+        if (batch_of(route, out->index) > 1 && unit_is_of(&one, taken, out))
             return;
-        }
-        out->before += units;
     }
 }
 

@@ -5,10 +5,6 @@
 #include "kernel/bfloat.h"
 #include "op/op.h"
 
-/* Weight rows that a thread takes at a time, at most: with a batch they stay in the second cache.
- */
-#define OP_BFLOAT_UNIT 32
-
 /* Bytes of a rounded row; of `rows` of them, with what may be read behind; and of a thread's
  * scratch. All 64-aligned. */
 static inline size_t op_bfloat_row_bytes(size_t columns)
@@ -23,7 +19,7 @@ static inline size_t op_bfloat_rows_bytes(size_t rows, size_t columns)
 
 static inline size_t op_bfloat_bytes(size_t columns)
 {
-    return OP_BFLOAT_UNIT * op_bfloat_row_bytes(columns) +
+    return BFLOAT_ROWS * op_bfloat_row_bytes(columns) +
            BFLOAT_SUMS(BFLOAT_MOST_BATCH) * sizeof(float);
 }
 

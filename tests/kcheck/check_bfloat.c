@@ -229,7 +229,7 @@ static void check_one(const subject *s, arithmetic which, store how, number_kind
     const bfloat_table *table = s->other == NULL ? plain : table_of(s->other, which);
     weights w = make_weights(s, how, kind, rows, n);
     size_t stride = rows + 1;
-    size_t at_once = table->panels * table->panel_rows;
+    const size_t at_once = BFLOAT_ROWS;
     size_t numbers = bfloat_blocks(n) * BFLOAT_BLOCK;
     float *x = malloc(count * n * sizeof *x);
     float *y = calloc(count * stride, sizeof *y);
@@ -330,7 +330,7 @@ static void bench_product(const bfloat_table *t, const char *name)
     static float y[MOST * PANELS];
     static float in[N];
     const float *rows[BFLOAT_MOST_GROUP];
-    size_t at_once = t->panel_rows * t->panels;
+    const size_t at_once = BFLOAT_ROWS;
     printf(" %s\n", name);
     fill_bytes(codes, sizeof codes);
     fill_scales(scales, sizeof scales, KIND_NORMAL);
