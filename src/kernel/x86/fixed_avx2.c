@@ -16,10 +16,6 @@ typedef __m256 reals;
 #define INTS(name)  _mm256_##name
 #define REALS(name) _mm256_##name
 
-/* All 32 rows of a panel for one activation row: of the shapes that sixteen registers hold, the one
- * measured fastest for every number of digits. */
-enum { TILE_BATCH = 1, TILE_PARTS = 4 };
-
 INLINE ints ints_load(const void *from)
 {
     return _mm256_load_si256((const __m256i *)from);
@@ -114,9 +110,8 @@ INLINE int32_t sum_numbers(const __m256i whole[4])
     return _mm_cvtsi128_si32(four);
 }
 
-/* Puts the lowest digits down, even columns at `to` and odd ones 64 bytes on, and takes them off.
- */
-INLINE void pop_digits(__m256i whole[4], uint8_t *to)
+/* Takes the lowest digits off: those of the even columns, then those of the odd ones. */
+INLINE __m256i pop_columns(__m256i whole[4])
 {
     const __m256i byte = _mm256_set1_epi32(255);
     __m256i shorts[2];
@@ -126,18 +121,26 @@ INLINE void pop_digits(__m256i whole[4], uint8_t *to)
     __m256i bytes = _mm256_packus_epi16(shorts[0], shorts[1]);
     bytes = _mm256_shuffle_epi8(bytes, _mm256_broadcastsi128_si256(_mm_setr_epi8(
                                            0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15)));
-    __m128i low = _mm256_castsi256_si128(bytes);
-    __m128i high = _mm256_extracti128_si256(bytes, 1);
-    _mm_storeu_si128((__m128i *)(void *)to, _mm_unpacklo_epi16(low, high));
-    _mm_storeu_si128((__m128i *)(void *)(to + 64), _mm_unpackhi_epi16(low, high));
     for (size_t i = 0; i < 4; i++)
         whole[i] = _mm256_srai_epi32(_mm256_add_epi32(whole[i], _mm256_set1_epi32(128)), 8);
+    __m128i low = _mm256_castsi256_si128(bytes);
+    __m128i high = _mm256_extracti128_si256(bytes, 1);
+    return _mm256_set_m128i(_mm_unpackhi_epi16(low, high), _mm_unpacklo_epi16(low, high));
 }
+
+/* Puts them down, even columns at `to` and odd ones 64 bytes on. */
+INLINE void pop_digits(__m256i whole[4], uint8_t *to)
+{
+    __m256i digits = pop_columns(whole);
+    _mm_storeu_si128((__m128i *)(void *)to, _mm256_castsi256_si128(digits));
+    _mm_storeu_si128((__m128i *)(void *)(to + 64), _mm256_extracti128_si256(digits, 1));
+}
+
+static const float limits[FIXED_MAX_DIGITS] = {127.0F, 32639.0F, 8355711.0F};
 
 /* Puts group `place` of a block down. */
 static void store_group(const float *x, unsigned digits, size_t place, uint8_t *block)
 {
-    static const float limits[FIXED_MAX_DIGITS] = {127.0F, 32639.0F, 8355711.0F};
     fixed_tail *tail = (fixed_tail *)(void *)(block + (size_t)FIXED_COLUMNS * digits);
     uint8_t *to = block + 16 * place;
     __m256i whole[4];
@@ -165,76 +168,76 @@ static void quantise(const float *x, size_t n, unsigned digits, uint8_t *row)
         store_group(x + g * FIXED_GROUP, digits, g % FIXED_GROUPS, row + g / FIXED_GROUPS * bytes);
 }
 
-static void quantise_tile(const float *const rows[], size_t count, size_t n, unsigned digits,
-                          uint8_t *tile)
+/* ---- a batch --------------------------------------------------------------------------------- */
+
+/* 16 registers: 2 x 4 sums, four of weights, one of activations, one of products. */
+enum { BATCH_ROWS = 2, BATCH_PARTS = 4 };
+
+#define KEEP(a) __asm__ volatile("" : "+x"(a))
+
+INLINE void ints_store(void *to, ints a)
+{
+    _mm256_store_si256((__m256i *)to, a);
+}
+
+#include "kernel/x86/fixed_batch_body.h"
+
+/* Puts 32 whole numbers down as pairs. */
+INLINE void put_pairs(const __m256i whole[4], uint8_t *to)
+{
+    for (size_t i = 0; i < 2; i++) {
+        /* columns 0-3 8-11 | 4-7 12-15 */
+        __m256i words = _mm256_packs_epi32(whole[2 * i], whole[2 * i + 1]);
+        __m128i low = _mm256_castsi256_si128(words);
+        __m128i high = _mm256_extracti128_si256(words, 1);
+        _mm_storeu_si128((__m128i *)(void *)(to + 32 * i), _mm_unpacklo_epi16(low, high));
+        _mm_storeu_si128((__m128i *)(void *)(to + 32 * i + 16), _mm_unpackhi_epi16(low, high));
+    }
+}
+
+/* Takes the lowest digits off and puts them down as quads; returns -12 * their sums, two of 16
+ * bits. */
+INLINE int32_t pop_quads(__m256i whole[4], uint8_t *to)
+{
+    __m256i digits = pop_columns(whole);
+    __m128i even = _mm256_castsi256_si128(digits);
+    __m128i odd = _mm256_extracti128_si256(digits, 1);
+    __m128i first = _mm_unpacklo_epi32(even, odd);
+    __m128i second = _mm_unpackhi_epi32(even, odd);
+    _mm_storeu_si128((__m128i *)(void *)to, first);
+    _mm_storeu_si128((__m128i *)(void *)(to + 16), second);
+    const __m128i ones = _mm_set1_epi8(1);
+    __m128i sums = _mm_add_epi16(_mm_maddubs_epi16(ones, first), _mm_maddubs_epi16(ones, second));
+    sums = _mm_add_epi16(sums, _mm_shuffle_epi32(sums, 0x4e));
+    sums = _mm_add_epi16(sums, _mm_shuffle_epi32(sums, 0xb1));
+    return _mm_cvtsi128_si32(_mm_mullo_epi16(sums, _mm_set1_epi16(-FIXED_OFFSET)));
+}
+
+/* Puts a group of a batch down. */
+INLINE void store_batch_group(const float *x, unsigned digits, uint8_t *to)
+{
+    __m256i whole[4];
+    float half_scale = 0.5F * round_group(x, limits[digits - 1], whole);
+    int32_t sums = 0;
+    if (digits != 2)
+        sums = pop_quads(whole, to + 4 * fixed_pairs_of(digits));
+    if (digits > 1)
+        put_pairs(whole, to);
+    memcpy(to + fixed_batch_tail(digits), &half_scale, sizeof half_scale);
+    memcpy(to + fixed_batch_tail(digits) + 4, &sums, sizeof sums);
+}
+
+void fixed_batch_quantise_avx2(const float *const rows[], size_t count, size_t n, unsigned digits,
+                               uint8_t *tile)
 {
     for (size_t b = 0; b < count; b++)
-        quantise(rows[b], n, digits, tile + b * fixed_row_bytes(n, digits));
+        for (size_t g = 0; g < n / FIXED_GROUP; g++)
+            store_batch_group(rows[b] + g * FIXED_GROUP, digits,
+                              tile + b * fixed_row_bytes(n, digits) +
+                                  g * fixed_batch_bytes(digits));
 }
-
-/* ---- panels ---------------------------------------------------------------------------------- */
-
-/* 16 bytes of codes and a scale for each of LANES rows. */
-typedef struct group_rows {
-    uint8_t codes[LANES][16];
-    int32_t scales[LANES];
-} group_rows;
-
-/* Puts a group of LANES rows, `stride` bytes apart, down at its place in a panel's group. */
-INLINE void store_rows(const uint8_t *codes, size_t stride, ints scales, uint8_t *to)
-{
-    ints words[4];
-    load_group(codes, stride, words);
-    for (size_t k = 0; k < 4; k++) {
-        ints decoded[2];
-        decode_words(words[k], decoded);
-        _mm256_store_si256((__m256i *)(void *)(to + k * FIXED_QUAD_BYTES), decoded[0]);
-        _mm256_store_si256((__m256i *)(void *)(to + (k + 4) * FIXED_QUAD_BYTES), decoded[1]);
-    }
-    reals values = reals_or_nan(scale_values(scales, 0), ints_full(scales));
-    _mm256_store_ps((float *)(void *)(to + 8 * FIXED_QUAD_BYTES), values);
-}
-
-/* The same of fewer rows; the others become zeros. */
-static void store_few(const uint8_t *codes, const uint8_t *scales, size_t groups, size_t rows,
-                      uint8_t *to)
-{
-    group_rows all = {0};
-    for (size_t r = 0; r < rows; r++) {
-        memcpy(all.codes[r], codes + 16 * r * groups, 16);
-        all.scales[r] = scales[r * groups];
-    }
-    ints words = _mm256_loadu_si256((const __m256i *)(const void *)all.scales);
-    store_rows(all.codes[0], 16, words, to);
-    for (size_t r = rows; r < LANES; r++)
-        memset(to + 8 * FIXED_QUAD_BYTES + 4 * r, 0, 4);
-}
-
-static void unpack(const uint8_t *blocks, const uint8_t *scales, size_t rows, size_t columns,
-                   uint8_t *panel)
-{
-    size_t groups = columns / FIXED_GROUP;
-    for (size_t row = 0; row < FIXED_PANEL_ROWS; row += LANES) {
-        size_t count = row >= rows ? 0 : rows - row < LANES ? rows - row : LANES;
-        for (size_t g = 0; g < fixed_blocks(columns) * FIXED_GROUPS; g++) {
-            const uint8_t *from = scales + row * groups + g;
-            uint8_t *to = panel + g * FIXED_GROUP_BYTES + 4 * row;
-            if (count < LANES || g >= groups) {
-                store_few(blocks + 16 * (row * groups + g), from, groups, g < groups ? count : 0,
-                          to);
-                continue;
-            }
-            ints words = _mm256_setr_epi32(from[0], from[groups], from[2 * groups],
-                                           from[3 * groups], from[4 * groups], from[5 * groups],
-                                           from[6 * groups], from[7 * groups]);
-            store_rows(blocks + 16 * (row * groups + g), 16 * groups, words, to);
-        }
-    }
-}
-
-#include "kernel/x86/fixed_multiply_body.h"
 
 void fixed_overlay_avx2(fixed_table *table)
 {
-    *table = (fixed_table){quantise, quantise_tile, dot_rows, multiply_panels};
+    *table = (fixed_table){quantise, fixed_batch_quantise_avx2, dot_rows, multiply};
 }

@@ -203,7 +203,23 @@ static void multiply_panel(const uint8_t *panel, size_t rows, size_t columns, fi
         fold_sums(sums + b * SUMS, rows, y + b * y_stride);
 }
 
-#include "kernel/x86/fixed_multiply_body.h"
+/* Up to FIXED_MULTIPLY_ROWS weight rows, a panel at a time. */
+static void multiply_panels(const uint8_t *blocks, const uint8_t *scales, size_t rows,
+                            size_t columns, fixed_batch batch, unsigned digits, void *scratch,
+                            fixed_ahead ahead, float *y, size_t y_stride)
+{
+    uint8_t *panel = scratch;
+    float *sums = (float *)(void *)(panel + fixed_panel_bytes(columns));
+    size_t panels = (rows + FIXED_PANEL_ROWS - 1) / FIXED_PANEL_ROWS;
+    ahead.bytes /= panels;
+    for (size_t r = 0; r < rows; r += FIXED_PANEL_ROWS) {
+        size_t count = rows - r < FIXED_PANEL_ROWS ? rows - r : FIXED_PANEL_ROWS;
+        unpack(blocks + r * columns / 2, scales + r * columns / FIXED_GROUP, count, columns, panel);
+        multiply_panel(panel, count, columns, batch, digits, sums, ahead, y + r, y_stride);
+        if (ahead.bytes > 0) /* `at` may be NULL */
+            ahead.at += ahead.bytes;
+    }
+}
 
 static void multiply(const uint8_t *blocks, const uint8_t *scales, size_t rows, size_t columns,
                      fixed_batch batch, unsigned digits, void *scratch, fixed_ahead ahead, float *y,

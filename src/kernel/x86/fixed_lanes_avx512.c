@@ -15,9 +15,6 @@ typedef __m512 reals;
 #define INTS(name)  _mm512_##name
 #define REALS(name) _mm512_##name
 
-/* 32 registers: 4 x 2 sums in 16 and as many in 32 bits, two of weights, one of activations. */
-enum { TILE_BATCH = 4, TILE_PARTS = 2 };
-
 INLINE ints ints_load(const void *from)
 {
     return _mm512_load_si512(from);
@@ -61,14 +58,22 @@ INLINE reals reals_or_nan(reals y, ints where)
 }
 
 #include "kernel/x86/fixed_lanes_body.h"
-#include "kernel/x86/fixed_split_avx512.h"
 
-#include "kernel/x86/fixed_unpack_body.h"
+/* 4 x 2 sums, two registers of weights, one of activations, one of products. */
+enum { BATCH_ROWS = 4, BATCH_PARTS = 2 };
 
-#include "kernel/x86/fixed_multiply_body.h"
+#define KEEP(a) __asm__ volatile("" : "+v"(a))
+
+INLINE void ints_store(void *to, ints a)
+{
+    _mm512_store_si512(to, a);
+}
+
+#include "kernel/x86/fixed_batch_body.h"
 
 void fixed_overlay_lanes_avx512(fixed_table *table)
 {
+    table->quantise_tile = fixed_batch_quantise_avx2;
     table->dot_rows = dot_rows;
-    table->multiply = multiply_panels;
+    table->multiply = multiply;
 }

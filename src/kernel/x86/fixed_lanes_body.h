@@ -1,6 +1,6 @@
 /*
- * Fixed-point products without VNNI, written once over registers of LANES weight rows and compiled
- * once for AVX2 and once for AVX-512.
+ * Products of MXFP4 weights with one row of fixed-point activations without VNNI, written once over
+ * registers of LANES weight rows and compiled once for AVX2 and once for AVX-512.
  *
  * The including file first defines, inline,
  *     ints, reals               LANES 32-bit integers, LANES floats; LANES is 8 or 16
@@ -11,8 +11,7 @@
  *     ints_words(from, stride)  32 bits of each of LANES rows
  *     ints_full(words)          not zero in the lanes that have a byte of 255
  *     reals_or_nan(y, where)    y, but NaN in the lanes where `where` is not zero
- *     TILE_BATCH, TILE_PARTS    activation rows and registers of weights that are multiplied at
- * once INLINE, UNROLL(n)
+ *     INLINE, UNROLL(n)
  *
  * Rows in lanes leave no sum across lanes to do. vpmaddubsw multiplies codes without sign by digits
  * with sign and adds pairs: at most 2 * 24 * 128 in magnitude, so that five of them fit 16 bits.
@@ -21,7 +20,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "kernel/x86/fixed_panel.h"
+#include "kernel/fixed.h"
 
 INLINE ints spread(const void *word)
 {
@@ -241,161 +240,4 @@ static void dot_rows(const uint8_t *blocks, const uint8_t *scales, size_t rows, 
         dot_matrix(blocks, scales, rows, x, columns, 2, y);
     else
         dot_matrix(blocks, scales, rows, x, columns, 3, y);
-}
-
-/* ---- a panel and a batch --------------------------------------------------------------------- */
-
-/*
- * A tile is up to TILE_BATCH activation rows by TILE_PARTS registers of weight rows. The
- * contraction is cut into chunks whose weights (18 KB) stay in the nearest cache for the whole
- * batch; the partial sums lie parked, [batch][4][32].
- */
-enum { CHUNK_BLOCKS = 4, PARKED = FIXED_GROUPS * FIXED_PANEL_ROWS };
-
-typedef ints tile_sums[TILE_BATCH][TILE_PARTS];
-
-/* sums += half a group's products with one digit. digit[b]: the half's even (or odd) columns. */
-INLINE void multiply_half(const uint8_t *quads, const uint8_t *const digit[TILE_BATCH], size_t at,
-                          size_t count, tile_sums sums)
-{
-    tile_sums pairs;
-    UNROLL(4)
-    for (size_t quad = 0; quad < 4; quad++) {
-        ints codes[TILE_PARTS];
-        UNROLL(4)
-        for (size_t part = 0; part < TILE_PARTS; part++)
-            codes[part] = ints_load(quads + quad * FIXED_QUAD_BYTES + part * 4 * LANES);
-        UNROLL(4)
-        for (size_t b = 0; b < count; b++) {
-            ints four = spread(digit[b] + at + 4 * quad);
-            UNROLL(4)
-            for (size_t part = 0; part < TILE_PARTS; part++) {
-                ints products = INTS(maddubs_epi16)(codes[part], four);
-                pairs[b][part] = quad == 0 ? products : INTS(add_epi16)(pairs[b][part], products);
-            }
-        }
-    }
-    UNROLL(4)
-    for (size_t b = 0; b < count; b++)
-        UNROLL(4)
-    for (size_t part = 0; part < TILE_PARTS; part++)
-        sums[b][part] = add_pairs(sums[b][part], pairs[b][part]);
-}
-
-/* A group's part in the parked sums of a tile. `quads`: the tile's first row in the group. */
-INLINE void multiply_group(const uint8_t *quads, const uint8_t *const x[TILE_BATCH], size_t place,
-                           size_t count, unsigned digits, float *parked)
-{
-    tile_sums sums[FIXED_MAX_DIGITS];
-    UNROLL(3)
-    for (unsigned d = 0; d < digits; d++) {
-        UNROLL(4)
-        for (size_t b = 0; b < count; b++)
-            UNROLL(4)
-        for (size_t part = 0; part < TILE_PARTS; part++)
-            sums[d][b][part] = first_sum(tail_of(x[b], digits), place, d, digits);
-        size_t at = (size_t)FIXED_COLUMNS * d + 16 * place;
-        multiply_half(quads, x, at, count, sums[d]);
-        multiply_half(quads + 4 * FIXED_QUAD_BYTES, x, at + 64, count, sums[d]);
-    }
-    const float *scales = (const float *)(const void *)(quads + 8 * FIXED_QUAD_BYTES);
-    UNROLL(4)
-    for (size_t b = 0; b < count; b++) {
-        reals half_scale = spread_real(&tail_of(x[b], digits)->half_scale[place]);
-        UNROLL(4)
-        for (size_t part = 0; part < TILE_PARTS; part++) {
-            ints of_digits[FIXED_MAX_DIGITS];
-            UNROLL(3)
-            for (unsigned d = 0; d < digits; d++)
-                of_digits[d] = sums[d][b][part];
-            float *sum = parked + b * PARKED + part * LANES;
-            reals factor = REALS(mul_ps)(REALS(load_ps)(scales + part * LANES), half_scale);
-            REALS(store_ps)
-            (sum, REALS(fmadd_ps)(join_digits(of_digits, digits), factor, REALS(load_ps)(sum)));
-        }
-    }
-}
-
-/* Groups [first, last) of a panel and `count` activation rows, x[b] being where block 0 begins. */
-INLINE void multiply_tile(const uint8_t *panel, size_t first, size_t last,
-                          const uint8_t *const x[TILE_BATCH], size_t count, unsigned digits,
-                          float *parked)
-{
-    const uint8_t *block[TILE_BATCH];
-    for (size_t g = first; g < last; g++) {
-        size_t place = g % FIXED_GROUPS;
-        for (size_t b = 0; b < count; b++)
-            block[b] = x[b] + g / FIXED_GROUPS * fixed_block_bytes(digits);
-        UNROLL(1)
-        for (size_t row = 0; row < FIXED_PANEL_ROWS; row += TILE_PARTS * LANES)
-            multiply_group(panel + g * FIXED_GROUP_BYTES + 4 * row, block, place, count, digits,
-                           parked + place * FIXED_PANEL_ROWS + row);
-    }
-}
-
-/* Memory that is fetched meanwhile, some lines at a step. */
-typedef struct fetcher {
-    const uint8_t *at;
-    size_t lines;
-    size_t lines_a_step;
-} fetcher;
-
-INLINE void fetch_some(fetcher *f)
-{
-    for (size_t line = 0; line < f->lines_a_step && f->lines > 0; line++, f->lines--, f->at += 64)
-        _mm_prefetch((const char *)f->at, _MM_HINT_T1);
-}
-
-static void fold_parked(const float *parked, size_t rows, size_t groups, float *y)
-{
-    float all[FIXED_PANEL_ROWS];
-    for (size_t row = 0; row < FIXED_PANEL_ROWS; row += LANES) {
-        reals sums[FIXED_GROUPS];
-        UNROLL(4)
-        for (size_t m = 0; m < FIXED_GROUPS; m++)
-            sums[m] = REALS(load_ps)(parked + m * FIXED_PANEL_ROWS + row);
-        REALS(storeu_ps)(all + row, fold_sums(sums, groups));
-    }
-    memcpy(y, all, rows * sizeof *y);
-}
-
-INLINE void multiply_digits(const uint8_t *panel, size_t rows, size_t columns, fixed_batch batch,
-                            unsigned digits, float *parked, fixed_ahead ahead, float *y,
-                            size_t y_stride)
-{
-    enum { CHUNK = CHUNK_BLOCKS * FIXED_GROUPS };
-    size_t groups = columns / FIXED_GROUP;
-    size_t steps = (groups + CHUNK - 1) / CHUNK * ((batch.count + TILE_BATCH - 1) / TILE_BATCH);
-    fetcher next = {ahead.at, ahead.bytes / 64, ahead.bytes / 64 / (steps == 0 ? 1 : steps) + 1};
-    memset(parked, 0, batch.count * PARKED * sizeof *parked);
-    for (size_t first = 0; first < groups; first += CHUNK) {
-        size_t last = groups - first < CHUNK ? groups : first + CHUNK;
-        for (size_t b = 0; b < batch.count; b += TILE_BATCH) {
-            size_t count = batch.count - b < TILE_BATCH ? batch.count - b : TILE_BATCH;
-            const uint8_t *x[TILE_BATCH];
-            for (size_t i = 0; i < count; i++)
-                x[i] = batch.tiles + (b + i) * fixed_row_bytes(columns, digits);
-            fetch_some(&next);
-            if (count == TILE_BATCH) {
-                multiply_tile(panel, first, last, x, TILE_BATCH, digits, parked + b * PARKED);
-                continue;
-            }
-            for (size_t i = 0; i < count; i++)
-                multiply_tile(panel, first, last, x + i, 1, digits, parked + (b + i) * PARKED);
-        }
-    }
-    for (size_t b = 0; b < batch.count; b++)
-        fold_parked(parked + b * PARKED, rows, groups, y + b * y_stride);
-}
-
-static void multiply_panel(const uint8_t *panel, size_t rows, size_t columns, fixed_batch batch,
-                           unsigned digits, float *parked, fixed_ahead ahead, float *y,
-                           size_t y_stride)
-{
-    if (digits == 1)
-        multiply_digits(panel, rows, columns, batch, 1, parked, ahead, y, y_stride);
-    else if (digits == 2)
-        multiply_digits(panel, rows, columns, batch, 2, parked, ahead, y, y_stride);
-    else
-        multiply_digits(panel, rows, columns, batch, 3, parked, ahead, y, y_stride);
 }
