@@ -152,7 +152,6 @@ typedef struct fixed_table {
 void fixed_overlay_plain(fixed_table *table);
 void fixed_overlay_avx2(fixed_table *table);
 void fixed_overlay_avx512(fixed_table *table);       /* F, BW, DQ, VL */
-void fixed_overlay_lanes_avx512(fixed_table *table); /* likewise: the products */
 void fixed_overlay_vnni(fixed_table *table);         /* VNNI besides */
 void fixed_overlay_icelake(fixed_table *table);      /* VNNI and VBMI besides */
 

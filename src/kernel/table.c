@@ -30,7 +30,6 @@ void kernel_table_init(kernel_table *table, cpu_features has)
         dense_overlay_avx512(&table->dense);
         gemm_overlay_avx512(&table->gemm);
         fixed_overlay_avx512(&table->fixed);
-        fixed_overlay_lanes_avx512(&table->fixed);
         sketch_overlay_avx512(&table->sketch);
         probe_overlay_avx512(&table->probe);
     }

@@ -86,5 +86,4 @@ void fixed_quantise_tile_avx512(const float *const rows[], size_t count, size_t 
 void fixed_overlay_avx512(fixed_table *table)
 {
     table->quantise = quantise;
-    table->quantise_tile = fixed_quantise_tile_avx512;
 }
