@@ -10,7 +10,13 @@
  *     part_fma(a, b, c)         a * b + c rounded once
  *     quad_turn                 four columns of four rows, each column to a place of its own
  *     TILE_PARTS, TILE_TOKENS   a tile of running sums: vectors of rows by rows of x, all of which
- *                               fit into the registers; TILE_TOKENS is 6 or 12
+ *                               fit into the registers; TILE_TOKENS divides 12
+ *     TILE_FEW                  likewise for slivers of 4 and 8 rows of x; divides 4
+ *     TILE_KEPT                 vectors of rows that fit into registers besides; the others are
+ *                               read for every row of x
+ *     TILE_STEPS                steps without a jump between them
+ *     TILE_AHEAD                how many steps ahead weights are asked for, 0 for not at all
+ *     READ_AGAIN()              keeps the compiler from keeping them all
  *     GEMM_OVERLAY              the name of the function that fills the table
  *     INLINE, UNROLL(n)         how hard to insist that tiles stay in registers
  * and includes kernel/gemm.h.
@@ -53,9 +59,6 @@ static void arrange(const float *const *rows, size_t count, size_t n, size_t wid
 
 /* ---- multiplying ----------------------------------------------------------------------------- */
 
-/* How many floats of weights ahead of those in use are asked for. */
-#define AHEAD ((size_t)24 * GEMM_ROWS)
-
 typedef part tile[TILE_TOKENS][TILE_PARTS];
 
 /* One partial sum of a tile, from +0. `tokens` is a constant after inlining. */
@@ -68,19 +71,23 @@ INLINE void take_class(const float *w, const float *x, size_t width, size_t step
         for (size_t p = 0; p < TILE_PARTS; p++)
             sums[b][p] = part_zero();
     }
+    UNROLL(TILE_STEPS)
     for (size_t step = 0; step < steps; step++, w += GEMM_ROWS, x += width) {
-        part ws[TILE_PARTS];
+        part ws[TILE_KEPT];
         UNROLL(4)
-        for (size_t p = 0; p < TILE_PARTS; p++) {
+        for (size_t p = 0; p < TILE_KEPT; p++) {
             ws[p] = part_load(w + PART * p);
-            __builtin_prefetch(w + PART * p + AHEAD, 0, 3);
+            if (TILE_AHEAD > 0)
+                __builtin_prefetch(w + PART * p + (size_t)TILE_AHEAD * GEMM_ROWS, 0, 3);
         }
         UNROLL(16)
         for (size_t b = 0; b < tokens; b++) {
             part xs = part_spread(x[b]);
+            READ_AGAIN();
             UNROLL(4)
             for (size_t p = 0; p < TILE_PARTS; p++)
-                sums[b][p] = part_fma(ws[p], xs, sums[b][p]);
+                sums[b][p] =
+                    part_fma(p < TILE_KEPT ? ws[p] : part_load(w + PART * p), xs, sums[b][p]);
         }
     }
 }
@@ -126,26 +133,30 @@ typedef struct product {
     size_t width;
     size_t steps;
     size_t y_stride;
-    size_t near; /* bytes to ask for with each class of a tile */
+    size_t near; /* bytes to ask for with each class */
     gemm_ahead *ahead;
 } product;
 
-/* The tile at row r and row b of x. */
-INLINE void take_tile(const product *of, size_t r, size_t b, size_t tokens)
+/* What waits for its neighbour in folding: folded[l] is the sum of 2^l classes. */
+typedef tile waiting[5];
+
+/* Takes the class in place i to the tile at row r and row b of x; after the last, all are in
+ * `sums`. */
+INLINE void take_place(const product *of, size_t i, size_t r, size_t b, size_t tokens,
+                       waiting folded, tile sums)
 {
-    tile folded[5]; /* folded[l]: the sum of 2^l classes that waits for its neighbour */
-    tile sums;
-    for (size_t i = 0; i < GEMM_CLASSES; i++) {
-        size_t begin = i * of->steps;
-        size_t level = 0;
-        bring_nearer(of->ahead, of->near);
-        take_class(of->w + begin * GEMM_ROWS + r, of->x + begin * of->width + b, of->width,
-                   of->steps, tokens, sums);
-        for (; i >> level & 1; level++)
-            add_tile(tokens, folded[level], sums);
-        if (level < 5)
-            copy_tile(tokens, sums, folded[level]);
-    }
+    size_t begin = i * of->steps;
+    size_t level = 0;
+    take_class(of->w + begin * GEMM_ROWS + r, of->x + begin * of->width + b, of->width, of->steps,
+               tokens, sums);
+    for (; i >> level & 1; level++)
+        add_tile(tokens, folded[level], sums);
+    if (level < 5)
+        copy_tile(tokens, sums, folded[level]);
+}
+
+INLINE void store_tile(const product *of, size_t r, size_t b, size_t tokens, const tile sums)
+{
     UNROLL(16)
     for (size_t t = 0; t < tokens; t++) {
         UNROLL(4)
@@ -158,14 +169,23 @@ INLINE void take_tile(const product *of, size_t r, size_t b, size_t tokens)
     }
 }
 
-/* Tiles of `tokens` rows of x, a constant after inlining, which divides the width. */
-INLINE void take_tiles(product *of, size_t tokens)
+/* Tiles of `tokens` rows of x, a constant after inlining, which divides the width. All tiles take a
+ * class before the next one, which the nearest cache holds meanwhile. */
+INLINE void take_tiles(const product *of, size_t tokens)
 {
-    size_t tiles = of->width / tokens * (GEMM_ROWS / TILE_ROWS);
-    of->near = (of->ahead->share / (tiles * GEMM_CLASSES * 64) + 1) * 64;
-    for (size_t b = 0; b < of->width; b += tokens)
-        for (size_t r = 0; r < GEMM_ROWS; r += TILE_ROWS)
-            take_tile(of, r, b, tokens);
+    waiting folded[GEMM_TOKENS / TILE_FEW * (GEMM_ROWS / TILE_ROWS)];
+    for (size_t i = 0; i < GEMM_CLASSES; i++) {
+        size_t at = 0;
+        bring_nearer(of->ahead, of->near);
+        for (size_t b = 0; b < of->width; b += tokens) {
+            for (size_t r = 0; r < GEMM_ROWS; r += TILE_ROWS, at++) {
+                tile sums;
+                take_place(of, i, r, b, tokens, folded[at], sums);
+                if (i == GEMM_CLASSES - 1)
+                    store_tile(of, r, b, tokens, sums);
+            }
+        }
+    }
 }
 
 static void multiply(const float *w, size_t rows, const float *x, size_t tokens, size_t n,
@@ -180,6 +200,7 @@ static void multiply(const float *w, size_t rows, const float *x, size_t tokens,
                    .width = gemm_width(tokens),
                    .steps = GEMM_COLUMNS(n) / GEMM_CLASSES,
                    .y_stride = y_stride,
+                   .near = (ahead->share / (GEMM_CLASSES * 64) + 1) * 64,
                    .ahead = ahead};
     bool whole = rows == GEMM_ROWS && tokens == all.width;
     if (!whole) {
@@ -195,7 +216,7 @@ static void multiply(const float *w, size_t rows, const float *x, size_t tokens,
     else if (TILE_TOKENS > 8 && all.width == 8)
         take_tiles(&all, 8);
     else
-        take_tiles(&all, 4);
+        take_tiles(&all, TILE_FEW);
     for (size_t b = 0; b < tokens && !whole; b++)
         memcpy(y + b * y_stride, own + b * GEMM_ROWS, rows * sizeof *y);
 }

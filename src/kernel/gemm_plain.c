@@ -41,8 +41,13 @@ static inline void quad_turn(const float *const *rows, size_t k, float *a, float
     }
 }
 
-#define TILE_PARTS   1
-#define TILE_TOKENS  12
+#define TILE_PARTS  1
+#define TILE_TOKENS 12
+#define TILE_FEW    4
+#define TILE_KEPT   1
+#define TILE_STEPS  1
+#define TILE_AHEAD  0
+#define READ_AGAIN()
 #define INLINE       static inline
 #define UNROLL(n)    /* the compiler knows */
 #define GEMM_OVERLAY gemm_overlay_plain

@@ -11,8 +11,13 @@ static inline part part_spread(float a)
     return all;
 }
 
-#define TILE_PARTS   2
-#define TILE_TOKENS  6
+#define TILE_PARTS   4
+#define TILE_TOKENS  3
+#define TILE_FEW     2
+#define TILE_KEPT    3
+#define TILE_STEPS   2
+#define TILE_AHEAD   0
+#define READ_AGAIN() __asm__ volatile("" ::: "memory")
 #define PRAGMA(text) _Pragma(#text)
 #define INLINE       static inline __attribute__((always_inline))
 #define UNROLL(n)    PRAGMA(GCC unroll n)

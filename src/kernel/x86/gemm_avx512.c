@@ -11,8 +11,13 @@ static inline part part_spread(float a)
     return all;
 }
 
-#define TILE_PARTS   2
-#define TILE_TOKENS  12
+#define TILE_PARTS  2
+#define TILE_TOKENS 12
+#define TILE_FEW    4
+#define TILE_KEPT   2
+#define TILE_STEPS  1
+#define TILE_AHEAD  24
+#define READ_AGAIN()
 #define PRAGMA(text) _Pragma(#text)
 #define INLINE       static inline __attribute__((always_inline))
 #define UNROLL(n)    PRAGMA(GCC unroll n)
