@@ -1,11 +1,5 @@
-/*
- * Products of MXFP4 weights with a batch of fixed-point activations with AVX2 and FMA: weight rows
- * in the lanes of registers, which leaves no sums across lanes to do.
- */
-#include <stdbool.h>
-#include <string.h>
-
-#include "kernel/x86/fixed_avx2.h"
+/* Products of MXFP4 weights with a batch of fixed-point activations with AVX2 and FMA. */
+#include "kernel/x86/pairs_avx2.h"
 
 /* ---- activations ----------------------------------------------------------------------------- */
 
@@ -24,7 +18,7 @@
  * are columns 8 k + 0 2 4 6 and 1 3 5 7: as the nibbles of four bytes of codes are taken apart. The
  * last two numbers are of the first two and the last two columns of all quads, -12 * sum of N.
  */
-enum { PAIRS = FIXED_GROUP / 2, QUADS = FIXED_GROUP / 4 };
+enum { QUADS = FIXED_GROUP / 4 };
 
 /* Pairs and quads of a group. */
 INLINE size_t pairs_of(unsigned digits)
@@ -104,14 +98,12 @@ void fixed_quantise_tile_avx2(const float *const rows[], size_t count, size_t n,
 
 /*
  * A panel of weight rows is unpacked some blocks at a time, which stay in the nearest cache for the
- * whole batch. A group is
+ * whole batch. A group has lines of
  *
- *     | pair 0: 32 rows x 2 numbers w2 | ... | pair 15 |     of two or three digits
- *     | quad 0: 32 rows x 4 codes w2 + 12 | ... | quad 7 |   of one or three
- *     | 2^(scale - 127): 32 floats |
+ *     | 16 pairs w2 |         of two or three digits
+ *     | 8 quads w2 + 12 |     of one or three
+ *     | 2^(scale - 127) |
  */
-enum { PANEL_ROWS = 32, LINE = PANEL_ROWS * 4, LANES = 8 };
-
 INLINE size_t group_bytes(unsigned digits)
 {
     return LINE * (pairs_of(digits) + quads_of(digits) + 1);
@@ -130,15 +122,6 @@ typedef struct weight_rows {
     size_t rows;
     size_t groups;
 } weight_rows;
-
-INLINE __m256i load(const uint8_t *from)
-{
-    return _mm256_load_si256((const __m256i *)(const void *)from);
-}
-INLINE void store(uint8_t *to, __m256i a)
-{
-    _mm256_store_si256((__m256i *)(void *)to, a);
-}
 
 /* 16 bytes of rows r and r + 4. */
 INLINE __m256i load_rows(const uint8_t *codes, size_t stride)
@@ -265,53 +248,6 @@ INLINE void unpack_chunk(const weight_rows *w, size_t g, size_t count, unsigned 
 
 /* ---- products -------------------------------------------------------------------------------- */
 
-INLINE __m256i spread(const uint8_t *word)
-{
-    return _mm256_castps_si256(_mm256_broadcast_ss((const float *)(const void *)word));
-}
-
-/* 16 registers: 2 x 4 sums, four of weights, one of activations, one of products. */
-enum { TILE_ROWS = 2, TILE_PARTS = 4 };
-
-typedef __m256i tile_sums[TILE_ROWS][TILE_PARTS];
-typedef __m256 tile_reals[TILE_ROWS][TILE_PARTS];
-
-/* Does something for every row b and part p of a tile. */
-#define FOR_TILE(count)                                                                            \
-    UNROLL(8)                                                                                      \
-    for (size_t b = 0; b < (count); b++)                                                           \
-        UNROLL(4)                                                                                  \
-    for (size_t p = 0; p < TILE_PARTS; p++)
-
-/* Four bytes of every weight row. */
-INLINE void load_line(const uint8_t *line, __m256i parts[TILE_PARTS])
-{
-    UNROLL(4)
-    for (size_t p = 0; p < TILE_PARTS; p++) {
-        parts[p] = load(line + p * 4 * LANES);
-        KEEP(parts[p]);
-    }
-}
-
-/* The sums of a group's pairs. */
-INLINE void multiply_pairs(const uint8_t *w, const uint8_t *const x[TILE_ROWS], size_t count,
-                           tile_sums sums)
-{
-    FOR_TILE(count)
-    sums[b][p] = _mm256_set1_epi32(0);
-    UNROLL(16)
-    for (size_t pair = 0; pair < PAIRS; pair++) {
-        __m256i parts[TILE_PARTS];
-        load_line(w + pair * LINE, parts);
-        FOR_TILE(count)
-        {
-            __m256i products = _mm256_madd_epi16(parts[p], spread(x[b] + 4 * pair));
-            sums[b][p] = _mm256_add_epi32(sums[b][p], products);
-            KEEP(sums[b][p]);
-        }
-    }
-}
-
 /* The sums of a group's quads, which lie at x[b] + at. */
 INLINE void multiply_quads(const uint8_t *w, const uint8_t *const x[TILE_ROWS], size_t at,
                            unsigned digits, size_t count, tile_sums sums)
@@ -354,9 +290,6 @@ INLINE void multiply_numbers(const uint8_t *w, const uint8_t *const x[TILE_ROWS]
     }
 }
 
-/* The partial sums of a row: a_0 .. a_3 [4][PANEL_ROWS]. */
-enum { SUMS = FIXED_GROUPS * PANEL_ROWS };
-
 /* What `groups` groups of a chunk add to the sums of a tile. w: the first of the tile's weight
  * rows; x: the groups of the first activation row. */
 INLINE void multiply_tile(const uint8_t *w, size_t groups, const uint8_t *x, size_t row_bytes,
@@ -369,16 +302,11 @@ INLINE void multiply_tile(const uint8_t *w, size_t groups, const uint8_t *x, siz
         tile_reals t;
         multiply_numbers(w, at, count, digits, t);
         w += group_bytes(digits);
-        FOR_TILE(count)
-        {
-            const float *scales = (const float *)(const void *)(w - LINE);
-            float *sum = sums + b * SUMS + g % FIXED_GROUPS * PANEL_ROWS + p * LANES;
-            __m256 factor = _mm256_mul_ps(_mm256_load_ps(scales + p * LANES),
-                                          _mm256_castsi256_ps(spread(at[b] + tail_at(digits))));
-            _mm256_store_ps(sum, _mm256_fmadd_ps(t[b][p], factor, _mm256_load_ps(sum)));
-        }
         for (size_t b = 0; b < count; b++)
-            at[b] += x_bytes(digits);
+            at[b] += tail_at(digits);
+        add_group(w - LINE, at, count, t, sums + g % FIXED_GROUPS * PANEL_ROWS);
+        for (size_t b = 0; b < count; b++)
+            at[b] += x_bytes(digits) - tail_at(digits);
     }
 }
 
@@ -408,23 +336,6 @@ INLINE void multiply_chunk(const uint8_t *chunk, size_t groups, const uint8_t *x
     fetch_some(next);
 }
 
-/* y of a row's sums, where groups past the end have added +0. */
-static void fold_row(const float *sums, size_t rows, size_t groups, float *y)
-{
-    float all[PANEL_ROWS];
-    for (size_t row = 0; row < PANEL_ROWS; row += LANES) {
-        __m256 total = _mm256_setzero_ps();
-        for (size_t m = 0; m < FIXED_GROUPS; m++) {
-            __m256 sum = _mm256_load_ps(sums + m * PANEL_ROWS + row);
-            if (groups % FIXED_GROUPS != 0 && m >= groups % FIXED_GROUPS)
-                sum = _mm256_add_ps(sum, _mm256_setzero_ps());
-            total = m == 0 ? sum : _mm256_add_ps(total, sum);
-        }
-        _mm256_storeu_ps(all + row, total);
-    }
-    memcpy(y, all, rows * sizeof *y);
-}
-
 /* y[b * y_stride + r] = canonical products of up to PANEL_ROWS rows. */
 INLINE void multiply_panel(const weight_rows *w, fixed_batch batch, unsigned digits, uint8_t *chunk,
                            fetcher *next, float *y, size_t y_stride)
@@ -439,8 +350,9 @@ INLINE void multiply_panel(const weight_rows *w, fixed_batch batch, unsigned dig
         multiply_chunk(chunk, count, batch.tiles + g * x_bytes(digits), row_bytes, batch.count,
                        digits, sums, next);
     }
+    size_t padded = w->groups % FIXED_GROUPS == 0 ? FIXED_GROUPS : w->groups % FIXED_GROUPS;
     for (size_t b = 0; b < batch.count; b++)
-        fold_row(sums + b * SUMS, w->rows, w->groups, y + b * y_stride);
+        fold_row(sums + b * SUMS, w->rows, padded, y + b * y_stride);
 }
 
 INLINE void multiply_digits(const uint8_t *blocks, const uint8_t *scales, size_t rows,

@@ -14,7 +14,8 @@ typedef __m256 reals;
 #define LANES       8
 #define REALS(name) _mm256_##name
 
-enum { TILE_BATCH = 4, TILE_PARTS = 1 };
+/* One row; batches are for q8_batch_avx2.c. */
+enum { TILE_BATCH = 1, TILE_PARTS = 1 };
 
 /* vpmaddubsw adds pairs of products in 16 bits: magnitudes of weights, at most 127, times digits
  * that were given the weights' signs, at most 127, fit; bytes of q + 128 would not. */
@@ -56,6 +57,15 @@ INLINE reals load_scales(const uint8_t *from)
 }
 
 #include "kernel/x86/q8_tile_body.h"
+
+static void multiply(const uint8_t *panels, size_t rows, size_t columns, const uint8_t *x,
+                     size_t batch, float *y, size_t y_stride)
+{
+    if (batch == 1)
+        multiply_row(panels, rows, columns, x, y);
+    else
+        q8_multiply_batch_avx2(panels, rows, columns, x, batch, y, y_stride);
+}
 
 void q8_overlay_avx2(q8_table *table)
 {

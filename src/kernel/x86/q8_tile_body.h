@@ -77,36 +77,8 @@ INLINE void clear_sums(tile_sums sums, size_t count)
         sums[b][part] = REALS(setzero_ps)();
 }
 
-/* y [count, Q8_PANEL_ROWS] = products of a panel and `count` activation rows. The groups of one
- * partial sum are taken together, so that it stays in registers. */
-INLINE void multiply_tile(const uint8_t *panel, size_t groups, const uint8_t *x, size_t row_bytes,
-                          size_t count, float *y)
-{
-    for (size_t first = 0; first < Q8_PANEL_ROWS; first += TILE_ROWS) {
-        for (size_t place = 0; place < FIXED_GROUPS; place++) {
-            tile_sums sums;
-            clear_sums(sums, count);
-            const uint8_t *block = x;
-            for (size_t g = place; g < groups; g += FIXED_GROUPS) {
-                add_group(panel + g * Q8_GROUP_BYTES, first, block, row_bytes, place, count, sums);
-                block += fixed_block_bytes(1);
-            }
-            UNROLL(8)
-            for (size_t b = 0; b < count; b++) {
-                UNROLL(2)
-                for (size_t part = 0; part < TILE_PARTS; part++) {
-                    float *to = y + b * Q8_PANEL_ROWS + first + part * LANES;
-                    reals sum = sums[b][part];
-                    if (place > 0)
-                        sum = REALS(add_ps)(REALS(loadu_ps)(to), sum);
-                    REALS(storeu_ps)(to, sum);
-                }
-            }
-        }
-    }
-}
-
-/* The same of one activation row, with the panel read from one end to the other. */
+/* y [Q8_PANEL_ROWS] = products of a panel, read from one end to the other, and one activation row.
+ */
 INLINE void multiply_one(const uint8_t *panel, size_t groups, const uint8_t *x, float *y)
 {
     tile_sums sums[FIXED_GROUPS][Q8_PANEL_ROWS / TILE_ROWS];
@@ -139,41 +111,14 @@ INLINE void multiply_one(const uint8_t *panel, size_t groups, const uint8_t *x, 
     }
 }
 
-static void multiply_some(const uint8_t *panel, size_t groups, const uint8_t *x, size_t row_bytes,
-                          size_t count, float *y)
-{
-    switch (count) {
-    case TILE_BATCH:
-        multiply_tile(panel, groups, x, row_bytes, TILE_BATCH, y);
-        return;
-    case 1:
-        multiply_one(panel, groups, x, y);
-        return;
-    case 2:
-        multiply_tile(panel, groups, x, row_bytes, 2, y);
-        return;
-    default: /* as 2 and the rest */
-        multiply_tile(panel, groups, x, row_bytes, 2, y);
-        multiply_some(panel, groups, x + 2 * row_bytes, row_bytes, count - 2,
-                      y + 2 * (size_t)Q8_PANEL_ROWS);
-        return;
-    }
-}
-
-static void multiply(const uint8_t *panels, size_t rows, size_t columns, const uint8_t *x,
-                     size_t batch, float *y, size_t y_stride)
+static void multiply_row(const uint8_t *panels, size_t rows, size_t columns, const uint8_t *x,
+                         float *y)
 {
     size_t groups = columns / FIXED_GROUP;
-    size_t row_bytes = fixed_row_bytes(columns, 1);
-    for (size_t row = 0; row < rows; row += Q8_PANEL_ROWS) {
-        const uint8_t *panel = panels + row / Q8_PANEL_ROWS * groups * Q8_GROUP_BYTES;
+    for (size_t row = 0; row < rows; row += Q8_PANEL_ROWS, panels += groups * Q8_GROUP_BYTES) {
+        float all[Q8_PANEL_ROWS];
         size_t wanted = rows - row < Q8_PANEL_ROWS ? rows - row : Q8_PANEL_ROWS;
-        for (size_t b = 0; b < batch; b += TILE_BATCH) {
-            float all[TILE_BATCH * Q8_PANEL_ROWS];
-            size_t count = batch - b < TILE_BATCH ? batch - b : TILE_BATCH;
-            multiply_some(panel, groups, x + b * row_bytes, row_bytes, count, all);
-            for (size_t i = 0; i < count; i++)
-                memcpy(y + (b + i) * y_stride + row, all + i * Q8_PANEL_ROWS, wanted * sizeof *y);
-        }
+        multiply_one(panels, groups, x, all);
+        memcpy(y + row, all, wanted * sizeof *y);
     }
 }
