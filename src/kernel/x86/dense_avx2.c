@@ -48,5 +48,52 @@ static inline void block_unpack(const uint8_t *low, const uint8_t *pairs, place_
 #define PRAGMA(text)  _Pragma(#text)
 #define INLINE        static inline __attribute__((always_inline))
 #define UNROLL(n)     PRAGMA(GCC unroll n)
-#define DENSE_OVERLAY dense_overlay_avx2
+#define DENSE_OVERLAY dense_overlay_body
+static void dense_overlay_body(dense_kernels *table);
 #include "kernel/dense_body.h"
+
+/* Eight numbers of one sixteen and of the next, as they lie in 32-bit lanes of half_unpack. */
+static __m256i two_eights(const uint8_t *numbers)
+{
+    __m256i even = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)numbers));
+    __m256i odd =
+        _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)(numbers + 32)));
+    return _mm256_or_si256(even, _mm256_slli_epi32(odd, 16));
+}
+
+/* The steps of half_unpack backwards; places are found by comparing with all of them. */
+static __m256i half_pack(const uint8_t *numbers, const uint8_t *table, uint8_t *low)
+{
+    const __m256i low_bytes = _mm256_set1_epi16(0x00ff);
+    __m256i first = two_eights(numbers);
+    __m256i second = two_eights(numbers + 64);
+    __m256i lows = _mm256_packus_epi16(_mm256_and_si256(first, low_bytes),
+                                       _mm256_and_si256(second, low_bytes));
+    __m256i highs = _mm256_packus_epi16(_mm256_srli_epi16(first, 8), _mm256_srli_epi16(second, 8));
+    __m256i places = _mm256_set1_epi8(15);
+    for (int i = 14; i >= 0; i--) { /* the first of equal bytes counts */
+        __m256i same = _mm256_cmpeq_epi8(highs, _mm256_set1_epi8((char)table[i]));
+        places = _mm256_blendv_epi8(places, _mm256_set1_epi8((char)i), same);
+    }
+    _mm256_storeu_si256((__m256i *)(void *)low, lows);
+    return places;
+}
+
+static int pack(const uint8_t *numbers, const uint8_t *place, const uint8_t *table, uint8_t *low,
+                uint8_t *pairs)
+{
+    const __m256i none = _mm256_set1_epi8(15);
+    __m256i first = half_pack(numbers, table, low);
+    __m256i second = half_pack(numbers + 16, table, low + 32);
+    (void)place;
+    _mm256_storeu_si256((__m256i *)(void *)pairs,
+                        _mm256_or_si256(first, _mm256_slli_epi16(second, 4)));
+    return _mm256_movemask_epi8(_mm256_or_si256(_mm256_cmpeq_epi8(first, none),
+                                                _mm256_cmpeq_epi8(second, none))) != 0;
+}
+
+void dense_overlay_avx2(dense_kernels *table)
+{
+    dense_overlay_body(table);
+    table->pack = pack;
+}

@@ -4,7 +4,7 @@
 #include <immintrin.h>
 #include <string.h>
 
-#include "kernel/sketch_build_body.h"
+#include "kernel/sketch_build.h"
 
 /* A pair's products are at most 2 * 2 * 15 * 128 and, with the centre of four columns, fit in 16
  * bits. */
