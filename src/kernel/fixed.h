@@ -151,8 +151,8 @@ typedef struct fixed_table {
 /* The overlays, lowest level first. */
 void fixed_overlay_plain(fixed_table *table);
 void fixed_overlay_avx2(fixed_table *table);
-void fixed_overlay_avx512(fixed_table *table);       /* F, BW, DQ, VL */
-void fixed_overlay_vnni(fixed_table *table);         /* VNNI besides */
-void fixed_overlay_icelake(fixed_table *table);      /* VNNI and VBMI besides */
+void fixed_overlay_avx512(fixed_table *table);  /* F, BW, DQ, VL */
+void fixed_overlay_vnni(fixed_table *table);    /* VNNI besides */
+void fixed_overlay_icelake(fixed_table *table); /* VNNI and VBMI besides */
 
 #endif

@@ -101,6 +101,12 @@ typedef struct workplace {
     float sums[PANELS][BATCH * SUMS];
 } workplace;
 
+static void clear_sums(workplace *work, size_t panels, size_t batch)
+{
+    for (size_t panel = 0; panel < panels; panel++)
+        memset(work->sums[panel], 0, batch * SUMS * sizeof(float));
+}
+
 /* `count` rows of x from row b of the batch on and all panels. */
 INLINE void multiply_tile(workplace *work, size_t panels, size_t first, size_t groups,
                           const uint8_t *x, size_t row_bytes, size_t b, size_t count)
@@ -118,8 +124,7 @@ static void multiply_rows(const weight_rows *w, const uint8_t *x, size_t row_byt
 {
     workplace work __attribute__((aligned(64)));
     size_t panels = panels_of(w);
-    for (size_t panel = 0; panel < panels; panel++)
-        memset(work.sums[panel], 0, batch * SUMS * sizeof(float));
+    clear_sums(&work, panels, batch);
     for (size_t first = 0; first < w->groups; first += CHUNK) {
         size_t count = w->groups - first < CHUNK ? w->groups - first : CHUNK;
         for (size_t panel = 0; panel < panels; panel++)
