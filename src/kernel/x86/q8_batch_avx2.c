@@ -104,7 +104,8 @@ typedef struct workplace {
 static void clear_sums(workplace *work, size_t panels, size_t batch)
 {
     for (size_t panel = 0; panel < panels; panel++)
-        memset(work->sums[panel], 0, batch * SUMS * sizeof(float));
+        for (size_t i = 0; i < batch * SUMS; i++)
+            work->sums[panel][i] = 0.0F;
 }
 
 /* `count` rows of x from row b of the batch on and all panels. */
