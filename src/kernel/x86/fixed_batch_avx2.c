@@ -252,21 +252,20 @@ INLINE void unpack_chunk(const weight_rows *w, size_t g, size_t count, unsigned 
 INLINE void multiply_quads(const uint8_t *w, const uint8_t *const x[TILE_ROWS], size_t at,
                            unsigned digits, size_t count, tile_sums sums)
 {
-    FOR_TILE(count)
-    sums[b][p] = spread(x[b] + tail_at(digits) + 4);
+    FOR_TILE (count)
+        sums[b][p] = spread(x[b] + tail_at(digits) + 4);
     UNROLL(8)
     for (size_t quad = 0; quad < QUADS; quad++) {
         __m256i parts[TILE_PARTS];
         load_line(w + quad * LINE, parts);
-        FOR_TILE(count)
-        {
+        FOR_TILE (count) {
             __m256i products = _mm256_maddubs_epi16(parts[p], spread(x[b] + at + 4 * quad));
             sums[b][p] = _mm256_add_epi16(sums[b][p], products);
             KEEP(sums[b][p]);
         }
     }
-    FOR_TILE(count)
-    sums[b][p] = _mm256_madd_epi16(sums[b][p], _mm256_set1_epi16(1));
+    FOR_TILE (count)
+        sums[b][p] = _mm256_madd_epi16(sums[b][p], _mm256_set1_epi16(1));
 }
 
 /* t of a group. */
@@ -276,22 +275,20 @@ INLINE void multiply_numbers(const uint8_t *w, const uint8_t *const x[TILE_ROWS]
     tile_sums sums;
     if (digits > 1) {
         multiply_pairs(w, x, count, sums);
-        FOR_TILE(count)
-        t[b][p] = _mm256_cvtepi32_ps(sums[b][p]);
+        FOR_TILE (count)
+            t[b][p] = _mm256_cvtepi32_ps(sums[b][p]);
     }
     if (digits == 2)
         return;
     size_t pairs = pairs_of(digits);
     multiply_quads(w + pairs * LINE, x, 4 * pairs, digits, count, sums);
-    FOR_TILE(count)
-    {
+    FOR_TILE (count) {
         __m256 low = _mm256_cvtepi32_ps(sums[b][p]);
         t[b][p] = digits == 1 ? low : _mm256_fmadd_ps(t[b][p], _mm256_set1_ps(256.0F), low);
     }
 }
 
-/* What `groups` groups of a chunk add to the sums of a tile. w: the first of the tile's weight
- * rows; x: the groups of the first activation row. */
+/* What the groups of a chunk add to the sums of `count` activation rows. x: those of the first. */
 INLINE void multiply_tile(const uint8_t *w, size_t groups, const uint8_t *x, size_t row_bytes,
                           size_t count, unsigned digits, float *sums)
 {

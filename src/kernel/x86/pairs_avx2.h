@@ -56,14 +56,13 @@ INLINE void load_line(const uint8_t *line, __m256i parts[TILE_PARTS])
 INLINE void multiply_pairs(const uint8_t *w, const uint8_t *const x[TILE_ROWS], size_t count,
                            tile_sums sums)
 {
-    FOR_TILE(count)
-    sums[b][p] = _mm256_set1_epi32(0);
+    FOR_TILE (count)
+        sums[b][p] = _mm256_set1_epi32(0);
     UNROLL(16)
     for (size_t pair = 0; pair < PAIRS; pair++) {
         __m256i parts[TILE_PARTS];
         load_line(w + pair * LINE, parts);
-        FOR_TILE(count)
-        {
+        FOR_TILE (count) {
             __m256i products = _mm256_madd_epi16(parts[p], spread(x[b] + 4 * pair));
             sums[b][p] = _mm256_add_epi32(sums[b][p], products);
             KEEP(sums[b][p]);
@@ -78,8 +77,7 @@ enum { SUMS = FIXED_GROUPS * PANEL_ROWS };
 INLINE void add_group(const uint8_t *scales, const uint8_t *const x[TILE_ROWS], size_t count,
                       const tile_reals t, float *a)
 {
-    FOR_TILE(count)
-    {
+    FOR_TILE (count) {
         __m256 factor = _mm256_mul_ps(_mm256_castsi256_ps(load(scales + p * 4 * LANES)),
                                       _mm256_castsi256_ps(spread(x[b])));
         float *sum = a + b * SUMS + p * LANES;

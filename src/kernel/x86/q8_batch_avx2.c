@@ -75,8 +75,8 @@ INLINE void multiply_groups(const uint8_t *w, size_t groups, const tile_groups x
         for (size_t b = 0; b < count; b++)
             at[b] = x[b] + g * X_BYTES;
         multiply_pairs(w, at, count, products);
-        FOR_TILE(count)
-        t[b][p] = _mm256_cvtepi32_ps(products[b][p]);
+        FOR_TILE (count)
+            t[b][p] = _mm256_cvtepi32_ps(products[b][p]);
         for (size_t b = 0; b < count; b++)
             at[b] += PAIRS * 4;
         add_group(w + PAIRS * LINE, at, count, t, sums);
