@@ -62,8 +62,4 @@ void q8_overlay_plain(q8_table *table);
 void q8_overlay_avx2(q8_table *table);
 void q8_overlay_vnni(q8_table *table);
 
-/* A q8_multiply_fn for batches. */
-void q8_multiply_batch_avx2(const uint8_t *panels, size_t rows, size_t columns, const uint8_t *x,
-                            size_t batch, float *y, size_t y_stride);
-
 #endif

@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "kernel/q8_pack_body.h"
+#include "kernel/x86/q8_batch.h"
 
 #define PRAGMA(text) _Pragma(#text)
 #define INLINE       static inline __attribute__((always_inline))

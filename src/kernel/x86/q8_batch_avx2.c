@@ -3,8 +3,8 @@
  * need the signs moved from weights to digits for every product, and its sums be widened at once;
  * as numbers of 16 bits both are multiplied by vpmaddwd in half the instructions.
  */
-#include "kernel/q8.h"
 #include "kernel/x86/pairs_avx2.h"
+#include "kernel/x86/q8_batch.h"
 
 /* Groups of panels that are unpacked at a time (17 KB), and activation rows that they serve. */
 enum { CHUNK = 4, PANELS = 2, BATCH = 48 };
