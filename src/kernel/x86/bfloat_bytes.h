@@ -50,8 +50,7 @@ INLINE byte_tables tables_by_bytes(void)
 INLINE void decode_scaled_block(const byte_tables *tables, const uint8_t *codes,
                                 const uint8_t *scales, size_t groups, __m512i out[4])
 {
-    __m512i scale =
-        _mm512_shuffle_epi8(_mm512_set1_epi32(four_scales(scales, groups)), tables->quarters);
+    __m512i scale = _mm512_shuffle_epi8(four_scales(scales, groups), tables->quarters);
     /* the exponent, less 1: halved and rounded up it is the upper byte, its last bit is inverted */
     __m512i exponent = _mm512_add_epi8(tables->exponents, scale);
     __m512i upper = _mm512_or_si512(
@@ -59,9 +58,7 @@ INLINE void decode_scaled_block(const byte_tables *tables, const uint8_t *codes,
     __m512i lower = /* what is in last_bits and not in the exponent, and the fraction */
         _mm512_ternarylogic_epi64(_mm512_slli_epi16(exponent, 7), tables->last_bits,
                                   tables->fractions, 0xae);
-    __m512i bytes = groups == CODED_GROUPS
-                        ? _mm512_loadu_si512(codes)
-                        : _mm512_maskz_loadu_epi32((__mmask16)((1U << 4 * groups) - 1U), codes);
+    __m512i bytes = load_codes(codes, groups);
     __m512i first = _mm512_and_si512(bytes, tables->nibble);
     __m512i second = _mm512_and_si512(_mm512_srli_epi16(bytes, 4), tables->nibble);
     __m512i first_upper = _mm512_shuffle_epi8(upper, first);

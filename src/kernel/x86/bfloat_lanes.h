@@ -12,6 +12,20 @@ INLINE __m512 take(__m512 sums, __m512i w, __m512i x)
     return _mm512_dpbf16_ps(sums, (__m512bh)w, (__m512bh)x);
 }
 
+/* Rows of MXFP4 as they are stored. */
+typedef struct coded_rows {
+    const uint8_t *blocks;
+    const uint8_t *scales;
+    size_t groups; /* of a row */
+} coded_rows;
+
+INLINE coded_rows rows_from(coded_rows rows, size_t first)
+{
+    rows.blocks += first * rows.groups * 16;
+    rows.scales += first * rows.groups;
+    return rows;
+}
+
 /* The products of four rows, from the sums of their lanes. */
 INLINE __m128 fold_four(const __m512 a[4])
 {

@@ -130,20 +130,6 @@ static void multiply(const uint16_t *panels, size_t rows, const uint16_t *x, siz
 
 /* ---- MXFP4 ----------------------------------------------------------------------------------- */
 
-/* Rows as they are stored. */
-typedef struct coded_rows {
-    const uint8_t *blocks;
-    const uint8_t *scales;
-    size_t groups; /* of a row */
-} coded_rows;
-
-static coded_rows rows_from(coded_rows rows, size_t first)
-{
-    rows.blocks += first * rows.groups * 16;
-    rows.scales += first * rows.groups;
-    return rows;
-}
-
 /* What is to be taken off the exponents of numbers that have the greatest scale, each in the lanes
  * of its group. */
 INLINE __m512i scale_steps(const uint8_t *scales, size_t groups)
@@ -153,9 +139,22 @@ INLINE __m512i scale_steps(const uint8_t *scales, size_t groups)
         _mm512_set_epi32(0x03800380, 0x03800380, 0x03800380, 0x03800380, 0x02800280, 0x02800280,
                          0x02800280, 0x02800280, 0x01800180, 0x01800180, 0x01800180, 0x01800180,
                          0x00800080, 0x00800080, 0x00800080, 0x00800080);
-    __m512i exponents = _mm512_srli_epi16(
-        _mm512_shuffle_epi8(_mm512_set1_epi32(four_scales(scales, groups)), upper), 1);
+    __m512i exponents =
+        _mm512_srli_epi16(_mm512_shuffle_epi8(four_scales(scales, groups), upper), 1);
     return _mm512_sub_epi16(_mm512_set1_epi16(BFLOAT_MOST_SCALE << 7), exponents);
+}
+
+/* The four steps of a block; `table` has what each code stands for, twice. */
+INLINE void decode_block(const uint8_t *codes, size_t groups, __m512i table, __m512i out[4])
+{
+    __m512i bytes = load_codes(codes, groups);
+    __asm__("" : "+v"(bytes)); /* loaded once: half of the loads cross cache lines */
+    /* The permutation looks at five bits, of which the one above a code is free. Two of the shifts
+     * are multiplications, since permutations and shifts wait for the same units. */
+    out[0] = _mm512_permutexvar_epi16(bytes, table);
+    out[1] = _mm512_permutexvar_epi16(_mm512_srli_epi16(bytes, 4), table);
+    out[2] = _mm512_permutexvar_epi16(_mm512_mulhi_epu16(bytes, _mm512_set1_epi16(1 << 8)), table);
+    out[3] = _mm512_permutexvar_epi16(_mm512_mulhi_epu16(bytes, _mm512_set1_epi16(1 << 4)), table);
 }
 
 /* Unpacks a block of a row; `to` is its first step in a panel. */

@@ -180,25 +180,8 @@ INLINE __m512 scale_lanes(const uint8_t *scales, size_t groups)
                          0x03808080, 0x03808080, 0x03808080, 0x03808080, 0x02808080, 0x02808080,
                          0x02808080, 0x02808080, 0x01808080, 0x01808080, 0x01808080, 0x01808080,
                          0x00808080, 0x00808080, 0x00808080, 0x00808080);
-    __m512i exponents = _mm512_shuffle_epi8(_mm512_set1_epi32(four_scales(scales, groups)), top);
+    __m512i exponents = _mm512_shuffle_epi8(four_scales(scales, groups), top);
     return _mm512_castsi512_ps(_mm512_srli_epi32(exponents, 1));
-}
-
-/* Takes a block into a row's sums. */
-INLINE __m512 take_coded(__m512 sums, const uint8_t *codes, const uint8_t *scales, size_t groups,
-                         const uint16_t *x)
-{
-    const __m512i numbers = _mm512_broadcast_i64x4(
-        _mm256_setr_epi16(0x0000, 0x3f00, 0x3f80, 0x3fc0, 0x4000, 0x4040, 0x4080, 0x40c0,
-                          (short)0x8000, (short)0xbf00, (short)0xbf80, (short)0xbfc0, (short)0xc000,
-                          (short)0xc040, (short)0xc080, (short)0xc0c0));
-    __m512i w[4];
-    __m512 t = _mm512_setzero_ps();
-    decode_block(codes, groups, numbers, w);
-    UNROLL(4)
-    for (size_t k = 0; k < 4; k++)
-        t = take(t, w[k], _mm512_load_si512(x + k * STEP));
-    return _mm512_fmadd_ps(t, scale_lanes(scales, groups), sums);
 }
 
 /*
@@ -206,31 +189,74 @@ INLINE __m512 take_coded(__m512 sums, const uint8_t *codes, const uint8_t *scale
  * line into the first cache: more rows, other distances, the second cache, or a stream for each row
  * cost a tenth to a third of the speed from memory.
  */
-enum { CODED_ROWS = 4, CODED_AHEAD = 12288 };
+enum { CODED_ROWS = 4, CODED_AHEAD = 8192 };
 
-/* `rows` is a constant after inlining. */
-INLINE void mxfp4_rows(const uint8_t *blocks, const uint8_t *scales, size_t rows, const uint16_t *x,
-                       size_t groups, __m512 sums[CODED_ROWS])
+/* The numbers of step k of a block whose codes are `bytes`. Of the shifts none is a multiplication:
+ * those would wait for the units that the products keep busy. */
+INLINE __m512i numbers_of_step(__m512i bytes, int k)
 {
-    const char *ahead = (const char *)blocks + CODED_AHEAD;
-    const char *scales_ahead = (const char *)scales + CODED_AHEAD / 16;
-    size_t rest = groups % CODED_GROUPS;
-    size_t whole = groups - rest;
+    const __m512i numbers = _mm512_broadcast_i64x4(
+        _mm256_setr_epi16(0x0000, 0x3f00, 0x3f80, 0x3fc0, 0x4000, 0x4040, 0x4080, 0x40c0,
+                          (short)0x8000, (short)0xbf00, (short)0xbf80, (short)0xbfc0, (short)0xc000,
+                          (short)0xc040, (short)0xc080, (short)0xc0c0));
+    return _mm512_permutexvar_epi16(k == 0 ? bytes : _mm512_srli_epi16(bytes, 4 * (unsigned)k),
+                                    numbers);
+}
+
+/* Keeps the order of the instructions: a step's products, then the next step's numbers. */
+#define HERE(v) __asm__ volatile("" : "+v"(v))
+
+/* Takes the block of `count` groups at group g into the sums; `rows` is a constant after inlining,
+ * here and below. */
+INLINE void take_coded(coded_rows w, size_t rows, const uint16_t *x, size_t g, size_t count,
+                       __m512 sums[CODED_ROWS])
+{
+    __m512i bytes[CODED_ROWS];
+    __m512i numbers[CODED_ROWS];
+    __m512 t[CODED_ROWS];
+    UNROLL(4)
+    for (size_t r = 0; r < rows; r++) {
+        bytes[r] = load_codes(w.blocks + (r * w.groups + g) * 16, count);
+        HERE(bytes[r]);
+        numbers[r] = numbers_of_step(bytes[r], 0);
+        HERE(numbers[r]);
+    }
+    UNROLL(4)
+    for (int k = 0; k < BFLOAT_BLOCK_STEPS; k++) {
+        __m512i step = _mm512_load_si512(x + (g + (size_t)k) * STEP);
+        UNROLL(4)
+        for (size_t r = 0; r < rows; r++) {
+            t[r] = take(k == 0 ? _mm512_setzero_ps() : t[r], numbers[r], step);
+            HERE(t[r]);
+            if (k + 1 < BFLOAT_BLOCK_STEPS) {
+                numbers[r] = numbers_of_step(bytes[r], k + 1);
+                HERE(numbers[r]);
+            }
+        }
+    }
+    UNROLL(4)
+    for (size_t r = 0; r < rows; r++)
+        sums[r] = _mm512_fmadd_ps(t[r], scale_lanes(w.scales + r * w.groups + g, count), sums[r]);
+}
+
+INLINE void mxfp4_rows(coded_rows w, size_t rows, const uint16_t *x, __m512 sums[CODED_ROWS])
+{
+    const char *ahead = (const char *)w.blocks + CODED_AHEAD;
+    const char *scales_ahead = (const char *)w.scales + CODED_AHEAD / 16;
+    size_t rest = w.groups % CODED_GROUPS;
+    size_t whole = w.groups - rest;
     UNROLL(4)
     for (size_t r = 0; r < rows; r++)
         sums[r] = _mm512_setzero_ps();
     for (size_t g = 0; g < whole; g += CODED_GROUPS) {
         _mm_prefetch(scales_ahead + rows * g, _MM_HINT_T1);
         UNROLL(4)
-        for (size_t r = 0; r < rows; r++) {
+        for (size_t r = 0; r < rows; r++)
             _mm_prefetch(ahead + (rows * g / CODED_GROUPS + r) * 64, _MM_HINT_T0);
-            sums[r] = take_coded(sums[r], blocks + (r * groups + g) * 16, scales + r * groups + g,
-                                 CODED_GROUPS, x + g * STEP);
-        }
+        take_coded(w, rows, x, g, CODED_GROUPS, sums);
     }
-    for (size_t r = 0; r < rows && rest > 0; r++)
-        sums[r] = take_coded(sums[r], blocks + (r * groups + whole) * 16,
-                             scales + r * groups + whole, rest, x + whole * STEP);
+    if (rest > 0)
+        take_coded(w, rows, x, whole, rest, sums);
 }
 
 static void dot_mxfp4(const uint8_t *blocks, const uint8_t *scales, size_t rows, const uint16_t *x,
@@ -239,15 +265,15 @@ static void dot_mxfp4(const uint8_t *blocks, const uint8_t *scales, size_t rows,
     size_t groups = columns / 32;
     for (size_t r = 0; r < rows;) {
         size_t count = rows - r < CODED_ROWS ? 1 : CODED_ROWS;
-        const uint8_t *codes = blocks + r * groups * 16;
+        coded_rows w = rows_from((coded_rows){blocks, scales, groups}, r);
         __m512 sums[CODED_ROWS];
-        if (!scales_are_plain(scales + r * groups, count * groups)) {
-            bfloat_dot_mxfp4_lanes(codes, scales + r * groups, count, x, columns, y + r);
+        if (!scales_are_plain(w.scales, count * groups)) {
+            bfloat_dot_mxfp4_lanes(w.blocks, w.scales, count, x, columns, y + r);
         } else if (count == CODED_ROWS) {
-            mxfp4_rows(codes, scales + r * groups, CODED_ROWS, x, groups, sums);
+            mxfp4_rows(w, CODED_ROWS, x, sums);
             _mm_storeu_ps(y + r, fold_four(sums));
         } else {
-            mxfp4_rows(codes, scales + r * groups, 1, x, groups, sums);
+            mxfp4_rows(w, 1, x, sums);
             y[r] = fold_one(sums[0]);
         }
         r += count;

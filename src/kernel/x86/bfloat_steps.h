@@ -104,31 +104,23 @@ static inline bool scales_are_plain(const uint8_t *scales, size_t groups)
     return odd == 0;
 }
 
-/* The four steps of a block of 128 columns, of which `groups` groups of 32 are there; `table` has
- * what each code stands for, twice. */
-INLINE void decode_block(const uint8_t *codes, size_t groups, __m512i table, __m512i out[4])
+/* The codes of a block of 128 columns, of which `groups` groups of 32 are there. */
+INLINE __m512i load_codes(const uint8_t *codes, size_t groups)
 {
-    __m512i bytes = groups == CODED_GROUPS
-                        ? _mm512_loadu_si512(codes)
-                        : _mm512_maskz_loadu_epi32((__mmask16)((1U << 4 * groups) - 1U), codes);
-    __asm__("" : "+v"(bytes)); /* loaded once: half of the loads cross cache lines */
-    /* The permutation looks at five bits, of which the one above a code is free. Two of the shifts
-     * are multiplications, since permutations and shifts wait for the same units. */
-    out[0] = _mm512_permutexvar_epi16(bytes, table);
-    out[1] = _mm512_permutexvar_epi16(_mm512_srli_epi16(bytes, 4), table);
-    out[2] = _mm512_permutexvar_epi16(_mm512_mulhi_epu16(bytes, _mm512_set1_epi16(1 << 8)), table);
-    out[3] = _mm512_permutexvar_epi16(_mm512_mulhi_epu16(bytes, _mm512_set1_epi16(1 << 4)), table);
+    return groups == CODED_GROUPS
+               ? _mm512_loadu_si512(codes)
+               : _mm512_maskz_loadu_epi32((__mmask16)((1U << 4 * groups) - 1U), codes);
 }
 
-/* The scales of a block's groups, the first in the lowest byte. */
-INLINE int32_t four_scales(const uint8_t *scales, size_t groups)
+/* The scales of a block's groups in every lane, the first in the lowest byte; 0 past the last. */
+INLINE __m512i four_scales(const uint8_t *scales, size_t groups)
 {
-    uint32_t four = 0;
-    if (groups == CODED_GROUPS) /* one load */
-        memcpy(&four, scales, CODED_GROUPS);
-    else
-        memcpy(&four, scales, groups);
-    return (int32_t)four;
+    int32_t four;
+    if (groups < CODED_GROUPS)
+        return _mm512_broadcastd_epi32(
+            _mm_maskz_loadu_epi8((__mmask16)((1U << groups) - 1U), scales));
+    memcpy(&four, scales, CODED_GROUPS);
+    return _mm512_set1_epi32(four);
 }
 
 /* ---- what lies ahead ------------------------------------------------------------------------- */
