@@ -41,6 +41,15 @@ static bool has_avx512_bf16(void)
     return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & 1U << 5) != 0;
 }
 
+/* AMD calls Zen 3 and Zen 4 family 25; of these only Zen 4 has AVX-512. */
+static bool is_zen4(const cpu_features *has)
+{
+    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+    if (!has->avx512 || !__builtin_cpu_is("amd") || __get_cpuid(1, &eax, &ebx, &ecx, &edx) == 0)
+        return false;
+    return (eax >> 8 & 15) + (eax >> 20 & 255) == 25;
+}
+
 /* AMX_TILE and AMX_BF16; the registers are too large for the system to keep without being asked. */
 static bool may_use_amx(void)
 {
@@ -72,6 +81,7 @@ static void find_features(void)
     has.vbmi = has.avx512 && __builtin_cpu_supports("avx512vbmi");
     has.bf16 = has.avx512 && has_avx512_bf16();
     has.bf16_doubles = has.bf16 && __builtin_cpu_is("amd");
+    has.runs_ahead = is_zen4(&has);
     has.amx = has.bf16 && may_use_amx();
 #endif
     hardware = has;

@@ -29,6 +29,7 @@
  * cache before, cost a tenth of the speed from memory.
  */
 #define PACKED_AHEAD (24 * DENSE_BLOCK_BYTES)
+#define PACKED_NEAR  256 /* for a processor that runs ahead by itself */
 
 INLINE void ask_for(const uint8_t *line)
 {
@@ -142,7 +143,7 @@ static size_t take_patched(const packed_group *group, size_t block, size_t escap
 
 /* Takes the blocks [begin, end), which have no escapes. */
 INLINE void take_blocks(const packed_group *group, size_t begin, size_t end, const float *x,
-                        part (*sums_in_memory)[PARTS])
+                        size_t ahead, part (*sums_in_memory)[PARTS])
 {
     part sums[DENSE_GROUP_ROWS][PARTS];
     place_table tables[DENSE_GROUP_ROWS];
@@ -160,7 +161,7 @@ INLINE void take_blocks(const packed_group *group, size_t begin, size_t end, con
         load32(x + i * DENSE_BLOCK_COLUMNS + 32, xs + PARTS);
         UNROLL(6)
         for (size_t line = 0; line < DENSE_BLOCK_BYTES / DENSE_LINE; line++)
-            ask_for(block + PACKED_AHEAD + line * DENSE_LINE);
+            ask_for(block + ahead + line * DENSE_LINE);
         UNROLL(4)
         for (size_t r = 0; r < DENSE_GROUP_ROWS; r++) {
             part w[2 * PARTS];
@@ -178,7 +179,7 @@ INLINE void take_blocks(const packed_group *group, size_t begin, size_t end, con
     }
 }
 
-static void packed_tile(const packed_group *group, const float *x, size_t n, float *y)
+INLINE void packed_tile(const packed_group *group, const float *x, size_t n, size_t ahead, float *y)
 {
     part sums[DENSE_GROUP_ROWS][PARTS];
     size_t whole = n / DENSE_BLOCK_COLUMNS;
@@ -189,7 +190,7 @@ static void packed_tile(const packed_group *group, const float *x, size_t n, flo
             sums[r][p] = part_zero();
     for (size_t block = 0; block < whole;) {
         size_t stop = escape_block(group, escape, whole);
-        take_blocks(group, block, stop, x, sums);
+        take_blocks(group, block, stop, x, ahead, sums);
         if (stop < whole)
             escape = take_patched(group, stop, escape, x + stop * DENSE_BLOCK_COLUMNS,
                                   DENSE_BLOCK_COLUMNS, sums);
@@ -201,8 +202,9 @@ static void packed_tile(const packed_group *group, const float *x, size_t n, flo
         y[r] = part_fold(sums[r]);
 }
 
-static void rows_packed(const uint8_t *data, const dense_group *groups, size_t count,
-                        const float *x, size_t n, float *y)
+/* `ahead` is a constant after inlining, here and above. */
+INLINE void all_packed(const uint8_t *data, const dense_group *groups, size_t count, const float *x,
+                       size_t n, size_t ahead, float *y)
 {
     for (size_t g = 0; g < count; g++) {
         if (groups[g].escapes == DENSE_RAW) {
@@ -210,8 +212,20 @@ static void rows_packed(const uint8_t *data, const dense_group *groups, size_t c
             continue;
         }
         packed_group group = group_open(data, &groups[g]);
-        packed_tile(&group, x, n, y + 4 * g);
+        packed_tile(&group, x, n, ahead, y + 4 * g);
     }
+}
+
+static void rows_packed(const uint8_t *data, const dense_group *groups, size_t count,
+                        const float *x, size_t n, float *y)
+{
+    all_packed(data, groups, count, x, n, PACKED_AHEAD, y);
+}
+
+static void rows_packed_near(const uint8_t *data, const dense_group *groups, size_t count,
+                             const float *x, size_t n, float *y)
+{
+    all_packed(data, groups, count, x, n, PACKED_NEAR, y);
 }
 
 static void unpack_bf16(const uint8_t *in, size_t n, float *out)
@@ -252,9 +266,9 @@ static void unpack(const uint8_t *data, const dense_group *where, size_t first, 
     }
 }
 
-void DENSE_OVERLAY(dense_kernels *table)
+void DENSE_OVERLAY(dense_kernels *table, bool runs_ahead)
 {
     table->bf16 = rows_bf16;
-    table->packed = rows_packed;
+    table->packed = runs_ahead ? rows_packed_near : rows_packed;
     table->unpack = unpack;
 }

@@ -72,11 +72,11 @@ static inline void block_unpack(const uint8_t *low, const uint8_t *pairs, place_
 #define INLINE        static inline
 #define UNROLL(n)     /* structures of 16 floats stay in memory anyway */
 #define DENSE_OVERLAY dense_overlay_body
-static void dense_overlay_body(dense_kernels *table);
+static void dense_overlay_body(dense_kernels *table, bool runs_ahead);
 #include "kernel/dense_body.h"
 
 void dense_overlay_plain(dense_kernels *table)
 {
-    dense_overlay_body(table);
+    dense_overlay_body(table, false);
     table->pack = dense_pack_plain;
 }

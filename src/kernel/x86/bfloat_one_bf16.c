@@ -78,10 +78,11 @@ INLINE void end_block(packed_sums *sums)
 /* How far ahead packed rows are asked for, line by line into the first cache: streams of their own
  * for parts of a group, or the second cache before, cost a fifth of the speed from memory. */
 enum { PACKED_AHEAD = 24 * DENSE_BLOCK_BYTES };
+enum { PACKED_NEAR = 256 }; /* for a processor that runs ahead by itself */
 
 /* Blocks of the packing [begin, end), which have no escapes. */
 INLINE void take_blocks(const packed_group *group, size_t begin, size_t end, const uint16_t *x,
-                        packed_sums *in_memory)
+                        size_t ahead, packed_sums *in_memory)
 {
     packed_sums sums = *in_memory;
     place_table tables[ROWS];
@@ -94,7 +95,7 @@ INLINE void take_blocks(const packed_group *group, size_t begin, size_t end, con
         __m512i second = _mm512_load_si512(x + i * DENSE_BLOCK_COLUMNS + STEP);
         UNROLL(6)
         for (size_t line = 0; line < DENSE_BLOCK_BYTES / DENSE_LINE; line++) {
-            _mm_prefetch((const char *)block + PACKED_AHEAD + line * DENSE_LINE, _MM_HINT_T0);
+            _mm_prefetch((const char *)block + ahead + line * DENSE_LINE, _MM_HINT_T0);
         }
         UNROLL(4)
         for (size_t r = 0; r < ROWS; r++) {
@@ -137,7 +138,8 @@ static size_t take_patched(const packed_group *group, size_t block, size_t escap
     return escape;
 }
 
-static void packed_rows(const packed_group *group, const uint16_t *x, size_t n, float *y)
+INLINE void packed_rows(const packed_group *group, const uint16_t *x, size_t n, size_t ahead,
+                        float *y)
 {
     packed_sums sums;
     size_t whole = n / DENSE_BLOCK_COLUMNS;
@@ -148,7 +150,7 @@ static void packed_rows(const packed_group *group, const uint16_t *x, size_t n, 
     for (size_t block = 0; block < blocks; block++) {
         size_t stop = escape_block(group, escape, whole);
         if (block < stop)
-            take_blocks(group, block, stop, x, &sums);
+            take_blocks(group, block, stop, x, ahead, &sums);
         if (stop < blocks)
             escape = take_patched(group, stop, escape, x, &sums);
         block = stop;
@@ -157,17 +159,30 @@ static void packed_rows(const packed_group *group, const uint16_t *x, size_t n, 
     _mm_storeu_ps(y, fold_four(sums.a));
 }
 
-static void dot_packed(const uint8_t *data, const dense_group *groups, size_t count,
-                       const uint16_t *x, size_t n, float *y)
+/* `ahead` is a constant after inlining, here and above. */
+INLINE void dot_all_packed(const uint8_t *data, const dense_group *groups, size_t count,
+                           const uint16_t *x, size_t n, size_t ahead, float *y)
 {
     for (size_t g = 0; g < count; g++, y += ROWS) {
         if (groups[g].escapes == DENSE_RAW) {
             dot_bf16(data + (size_t)groups[g].line * DENSE_LINE, ROWS, x, n, y);
         } else {
             packed_group group = group_open(data, &groups[g]);
-            packed_rows(&group, x, n, y);
+            packed_rows(&group, x, n, ahead, y);
         }
     }
+}
+
+static void dot_packed(const uint8_t *data, const dense_group *groups, size_t count,
+                       const uint16_t *x, size_t n, float *y)
+{
+    dot_all_packed(data, groups, count, x, n, PACKED_AHEAD, y);
+}
+
+static void dot_packed_near(const uint8_t *data, const dense_group *groups, size_t count,
+                            const uint16_t *x, size_t n, float *y)
+{
+    dot_all_packed(data, groups, count, x, n, PACKED_NEAR, y);
 }
 
 /* ---- MXFP4 ----------------------------------------------------------------------------------- */
@@ -280,9 +295,9 @@ static void dot_mxfp4(const uint8_t *blocks, const uint8_t *scales, size_t rows,
     }
 }
 
-void bfloat_overlay_one_bf16(bfloat_table *lanes)
+void bfloat_overlay_one_bf16(bfloat_table *lanes, bool runs_ahead)
 {
     lanes->dot_bf16 = dot_bf16;
-    lanes->dot_packed = dot_packed;
+    lanes->dot_packed = runs_ahead ? dot_packed_near : dot_packed;
     lanes->dot_mxfp4 = dot_mxfp4;
 }
