@@ -37,6 +37,8 @@ void kernel_table_init(kernel_table *table, cpu_features has)
         fixed_overlay_vnni(&table->fixed);
         if (has.vbmi)
             fixed_overlay_icelake(&table->fixed);
+        if (has.vbmi && has.scales_aside)
+            fixed_overlay_zen4(&table->fixed);
         q8_overlay_vnni(&table->q8);
         sketch_overlay_vnni(&table->sketch);
     }

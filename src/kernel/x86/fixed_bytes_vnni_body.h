@@ -5,12 +5,18 @@
 #include "kernel/x86/fixed_pairs.h"
 
 /*
- * A tile of 32 weight rows, in the lanes of two registers, and up to 8 activation rows, whose sums
- * of whole numbers stay in registers. The contraction is cut into chunks of 6 blocks, whose weights
- * (27 KB) stay in the nearest cache for the whole batch. The partial sums a_0 .. a_3 lie in memory,
- * [batch][4][32]: they change once a group.
+ * A tile of 32 weight rows, in the lanes of two registers, and some activation rows, whose sums
+ * stay in registers: those of whole numbers, and those of floats, the partial sum a_m, for a chunk
+ * of 6 blocks. The chunk's weights (27 KB) stay in the nearest cache for the whole batch; between
+ * chunks the partial sums a_0 .. a_3 lie in memory, [batch][4][32].
  */
-enum { TILE_BATCH = 8, PANEL_BLOCKS = 6, SUMS = FIXED_GROUPS * FIXED_PANEL_ROWS };
+enum { TILE_BATCH = 6, PANEL_BLOCKS = 6, SUMS = FIXED_GROUPS * FIXED_PANEL_ROWS };
+
+/* Activation rows of a tile: of three digits there are sums of more kinds. */
+FIXED_INLINE size_t tile_batch(unsigned digits)
+{
+    return digits == 1 ? TILE_BATCH : 4;
+}
 
 /* One tile's view of a chunk. */
 typedef struct panel_tile {
@@ -103,7 +109,13 @@ FIXED_INLINE void multiply_group(const uint8_t *quads, const uint8_t *const x[TI
 FIXED_INLINE void multiply_place(const panel_tile *tile, size_t place, size_t count,
                                  unsigned digits, fetcher *ahead)
 {
-    float *sums = tile->sums + FIXED_PANEL_ROWS * place;
+    float *in_memory = tile->sums + FIXED_PANEL_ROWS * place;
+    __m512 sums[TILE_BATCH][2];
+    FIXED_UNROLL(8)
+    for (size_t b = 0; b < count; b++) {
+        sums[b][0] = _mm512_load_ps(in_memory + b * SUMS);
+        sums[b][1] = _mm512_load_ps(in_memory + b * SUMS + 16);
+    }
     for (size_t block = 0; block < tile->blocks; block++) {
         const uint8_t *quads = tile->panel + (block * FIXED_GROUPS + place) * FIXED_GROUP_BYTES;
         const float *scales = (const float *)(const void *)(quads + 8 * FIXED_QUAD_BYTES);
@@ -117,12 +129,14 @@ FIXED_INLINE void multiply_place(const panel_tile *tile, size_t place, size_t co
         FIXED_UNROLL(8)
         for (size_t b = 0; b < count; b++) {
             __m512 s = _mm512_castsi512_ps(broadcast(tile->x[b] + half_scale));
-            float *sum = sums + b * SUMS;
-            _mm512_store_ps(sum,
-                            _mm512_fmadd_ps(t[b][0], _mm512_mul_ps(first, s), _mm512_load_ps(sum)));
-            _mm512_store_ps(sum + 16, _mm512_fmadd_ps(t[b][1], _mm512_mul_ps(second, s),
-                                                      _mm512_load_ps(sum + 16)));
+            sums[b][0] = _mm512_fmadd_ps(t[b][0], factors(first, s), sums[b][0]);
+            sums[b][1] = _mm512_fmadd_ps(t[b][1], factors(second, s), sums[b][1]);
         }
+    }
+    FIXED_UNROLL(8)
+    for (size_t b = 0; b < count; b++) {
+        _mm512_store_ps(in_memory + b * SUMS, sums[b][0]);
+        _mm512_store_ps(in_memory + b * SUMS + 16, sums[b][1]);
     }
 }
 
@@ -138,26 +152,21 @@ MULTIPLY_TILE(3, 1)
 MULTIPLY_TILE(4, 1)
 MULTIPLY_TILE(5, 1)
 MULTIPLY_TILE(6, 1)
-MULTIPLY_TILE(7, 1)
-MULTIPLY_TILE(8, 1)
 MULTIPLY_TILE(1, 3)
 MULTIPLY_TILE(2, 3)
 MULTIPLY_TILE(3, 3)
 MULTIPLY_TILE(4, 3)
-MULTIPLY_TILE(5, 3)
-MULTIPLY_TILE(6, 3)
-MULTIPLY_TILE(7, 3)
-MULTIPLY_TILE(8, 3)
 
 typedef void (*multiply_tile_fn)(const panel_tile *, fetcher *);
 
-static const multiply_tile_fn tiles_1[TILE_BATCH] = {
-    multiply_1_1, multiply_2_1, multiply_3_1, multiply_4_1,
-    multiply_5_1, multiply_6_1, multiply_7_1, multiply_8_1,
+static const multiply_tile_fn tiles_1[] = {
+    multiply_1_1, multiply_2_1, multiply_3_1, multiply_4_1, multiply_5_1, multiply_6_1,
 };
-static const multiply_tile_fn tiles_3[TILE_BATCH] = {
-    multiply_1_3, multiply_2_3, multiply_3_3, multiply_4_3,
-    multiply_5_3, multiply_6_3, multiply_7_3, multiply_8_3,
+static const multiply_tile_fn tiles_3[] = {
+    multiply_1_3,
+    multiply_2_3,
+    multiply_3_3,
+    multiply_4_3,
 };
 
 /* y[r] = ((a_0 + a_1) + a_2) + a_3 */
@@ -179,7 +188,7 @@ static void multiply_panel(const uint8_t *panel, size_t rows, size_t columns, fi
     const multiply_tile_fn *tiles = digits == 1 ? tiles_1 : tiles_3;
     size_t blocks = fixed_blocks(columns);
     size_t row_bytes = fixed_row_bytes(columns, digits);
-    size_t tile_count = (batch.count + TILE_BATCH - 1) / TILE_BATCH;
+    size_t tile_count = (batch.count + tile_batch(digits) - 1) / tile_batch(digits);
     size_t steps = tile_count * blocks * FIXED_GROUPS;
     const char *from =
         (const char *)ahead.at; /* NULL with no bytes, to which even 0 is not added */

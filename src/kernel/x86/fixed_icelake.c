@@ -2,6 +2,7 @@
 #include <immintrin.h>
 
 #include "kernel/fixed.h"
+#include "kernel/x86/fixed_factor_product.h"
 #include "kernel/x86/fixed_split_vbmi.h"
 
 #include "kernel/x86/fixed_dot_body.h"

@@ -1,17 +1,17 @@
 /*
  * Unpacking MXFP4 panels with AVX-512 F, BW, DQ and VL. The including file first includes one of
- * fixed_split_avx512.h and fixed_split_vbmi.h.
+ * fixed_split_avx512.h and fixed_split_vbmi.h, and one of fixed_factor_product.h and
+ * fixed_factor_exponent.h, which says what is kept of a scale.
  */
 #include <string.h>
 
-#include "base/number.h"
 #include "kernel/fixed.h"
 
 /*
  * A panel holds 32 weight rows as bytes w2 + 12, group after group, padded with zeros to whole
- * blocks and to 32 rows (scale 0):
+ * blocks and to 32 rows:
  *
- *     | quad 0: 32 rows x 4 | quad 1 | ... | quad 7: 32 rows x 4 | 2^(scale - 127): 32 floats |
+ *     | quad 0: 32 rows x 4 | quad 1 | ... | quad 7: 32 rows x 4 | of their scales: 32 floats |
  *
  * Quads 0 to 3 are columns 0 2 4 6, 8 10 12 14, ... of the group; 4 to 7 columns 1 3 5 7, ...
  */
@@ -58,15 +58,6 @@ FIXED_INLINE void unpack_group(const uint8_t *codes, size_t stride, uint8_t *to)
     }
 }
 
-/* 2^(scale - 127) of 16 scales. */
-FIXED_INLINE __m512 scale_value(__m512i scale)
-{
-    __m512i bits = _mm512_slli_epi32(scale, 23);
-    bits = _mm512_max_epu32(bits, _mm512_set1_epi32(0x00400000)); /* of scale 0 */
-    __mmask16 nan = _mm512_cmpeq_epi32_mask(scale, _mm512_set1_epi32(255));
-    return _mm512_castsi512_ps(_mm512_mask_mov_epi32(bits, nan, _mm512_set1_epi32(0x7fc00000)));
-}
-
 /* The scales of a whole block of 16 rows, `groups` bytes apart. */
 FIXED_INLINE void unpack_scales(const uint8_t *scales, size_t groups, uint8_t *to)
 {
@@ -75,7 +66,7 @@ FIXED_INLINE void unpack_scales(const uint8_t *scales, size_t groups, uint8_t *t
     __m512i four = _mm512_i32gather_epi32(places, scales, 1);
     for (size_t g = 0; g < FIXED_GROUPS; g++) {
         __m512i one = _mm512_and_si512(four, _mm512_set1_epi32(255));
-        _mm512_store_ps((float *)(void *)(to + g * FIXED_GROUP_BYTES), scale_value(one));
+        _mm512_store_ps((float *)(void *)(to + g * FIXED_GROUP_BYTES), kept_scales(one));
         four = _mm512_srli_epi32(four, 8);
     }
 }
@@ -92,7 +83,7 @@ static void unpack_half(const uint8_t *blocks, const uint8_t *scales, size_t gro
         unpack_scales(scales + g, groups, to_scales + g * FIXED_GROUP_BYTES);
     for (size_t g = whole; g < groups; g++) {
         for (size_t r = 0; r < 16; r++) {
-            float value = e8m0_to_float(scales[r * groups + g]);
+            float value = kept_scale(scales[r * groups + g]);
             memcpy(to_scales + g * FIXED_GROUP_BYTES + 4 * r, &value, sizeof value);
         }
     }
@@ -104,7 +95,7 @@ static void unpack_row(const uint8_t *blocks, const uint8_t *scales, size_t grou
     static const uint8_t table[16] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
     for (size_t g = 0; g < groups; g++) {
         uint8_t *to = panel + g * FIXED_GROUP_BYTES;
-        float scale = e8m0_to_float(scales[g]);
+        float scale = kept_scale(scales[g]);
         for (size_t i = 0; i < 16; i++) {
             to[i / 4 * FIXED_QUAD_BYTES + i % 4] = table[blocks[16 * g + i] & 15];
             to[(4 + i / 4) * FIXED_QUAD_BYTES + i % 4] = table[blocks[16 * g + i] >> 4];

@@ -3,6 +3,7 @@
 #include <immintrin.h>
 
 #include "kernel/fixed.h"
+#include "kernel/x86/fixed_factor_product.h"
 #include "kernel/x86/fixed_split_avx512.h"
 
 #include "kernel/x86/fixed_dot_body.h"
