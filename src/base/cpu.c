@@ -81,8 +81,7 @@ static void find_features(void)
     has.vbmi = has.avx512 && __builtin_cpu_supports("avx512vbmi");
     has.bf16 = has.avx512 && has_avx512_bf16();
     has.bf16_doubles = has.bf16 && __builtin_cpu_is("amd");
-    has.scales_aside = has.avx512 && __builtin_cpu_is("amd");
-    has.runs_ahead = is_zen4(&has);
+    has.zen4 = is_zen4(&has);
     has.amx = has.bf16 && may_use_amx();
 #endif
     hardware = has;

@@ -28,10 +28,7 @@ typedef struct cpu_features {
     bool bf16;         /* AVX-512 BF16, */
     bool bf16_doubles; /* which multiplies twice as many numbers a second as float32's FMA: AMD's
                           does, Intel's does half as many */
-    bool scales_aside; /* scales and adds floats in units that products leave alone: AMD's with
-                          AVX-512 do */
-    bool runs_ahead;   /* fetches a stream so well by itself that it is best asked for what comes
-                          at once: AMD's Zen 4 */
+    bool zen4;         /* AMD's Zen 4, for which some kernels have forms of their own */
     bool amx;          /* AMX tiles of bfloat16 numbers, which the system lets this process use */
 } cpu_features;
 

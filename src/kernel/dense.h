@@ -73,10 +73,10 @@ typedef struct dense_kernels {
     dense_pack_fn pack;
 } dense_kernels;
 
-/* The overlays, lowest level first. runs_ahead: as in base/cpu.h. */
+/* The overlays, lowest level first. zen4: as in base/cpu.h. */
 void dense_overlay_plain(dense_kernels *table);
-void dense_overlay_avx2(dense_kernels *table, bool runs_ahead);
-void dense_overlay_avx512(dense_kernels *table, bool runs_ahead);
+void dense_overlay_avx2(dense_kernels *table, bool zen4);
+void dense_overlay_avx512(dense_kernels *table, bool zen4);
 
 /* Packing in plain C. */
 int dense_pack_plain(const uint8_t *numbers, const uint8_t *place, const uint8_t *table,

@@ -24,12 +24,12 @@
 #define PARTS (32 / PART)
 
 /*
- * Weights are asked for once, line by line as they lie, into the first cache: of rows as they are
- * stored the next four, of packed rows what is so far ahead. A stream for each row, or the second
- * cache before, cost a tenth of the speed from memory.
+ * How far ahead weights are asked for, in bytes: once, line by line as they lie, into the first
+ * cache. A stream for each row, or the second cache before, cost a tenth of the speed from memory.
  */
+#define BF16_AHEAD   16384
 #define PACKED_AHEAD (24 * DENSE_BLOCK_BYTES)
-#define PACKED_NEAR  256 /* for a processor that runs ahead by itself */
+#define PACKED_NEAR  256 /* on Zen 4, whose own prefetcher does it better */
 
 INLINE void ask_for(const uint8_t *line)
 {
@@ -70,7 +70,7 @@ INLINE void bf16_tile(const uint8_t *w, size_t rows, const float *x, size_t n, f
         UNROLL(4)
         for (size_t r = 0; r < rows; r++) {
             const uint8_t *at = w + 2 * (r * n + 32 * i);
-            ask_for(w + 2 * rows * n + (rows * i + r) * DENSE_LINE);
+            ask_for(w + BF16_AHEAD + (rows * i + r) * DENSE_LINE);
             take_bf16(at, xs, sums[r]);
         }
     }
@@ -266,9 +266,9 @@ static void unpack(const uint8_t *data, const dense_group *where, size_t first, 
     }
 }
 
-void DENSE_OVERLAY(dense_kernels *table, bool runs_ahead)
+void DENSE_OVERLAY(dense_kernels *table, bool zen4)
 {
     table->bf16 = rows_bf16;
-    table->packed = runs_ahead ? rows_packed_near : rows_packed;
+    table->packed = zen4 ? rows_packed_near : rows_packed;
     table->unpack = unpack;
 }

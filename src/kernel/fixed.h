@@ -154,6 +154,6 @@ void fixed_overlay_avx2(fixed_table *table);
 void fixed_overlay_avx512(fixed_table *table);  /* F, BW, DQ, VL */
 void fixed_overlay_vnni(fixed_table *table);    /* VNNI besides */
 void fixed_overlay_icelake(fixed_table *table); /* VNNI and VBMI besides */
-void fixed_overlay_zen4(fixed_table *table);    /* where floats are scaled beside products */
+void fixed_overlay_zen4(fixed_table *table);    /* the same, as Zen 4 likes them */
 
 #endif

@@ -14,6 +14,7 @@
 #ifndef KERNEL_SKETCH_H
 #define KERNEL_SKETCH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -77,10 +78,10 @@ typedef struct sketch_table {
     kernel_sketch_build_fn build;
 } sketch_table;
 
-/* The overlays, lowest level first. */
+/* The overlays, lowest level first. zen4: as in base/cpu.h. */
 void sketch_overlay_plain(sketch_table *table);
 void sketch_overlay_avx2(sketch_table *table);
 void sketch_overlay_avx512(sketch_table *table);
-void sketch_overlay_vnni(sketch_table *table);
+void sketch_overlay_vnni(sketch_table *table, bool zen4);
 
 #endif

@@ -1,4 +1,5 @@
 /* Products with one activation row, in lanes, with AVX-512 BF16. */
+#include "kernel/x86/ahead.h"
 #include "kernel/x86/bfloat_lanes.h"
 
 INLINE float fold_one(__m512 a)
@@ -9,7 +10,10 @@ INLINE float fold_one(__m512 a)
 
 /* ---- BF16 rows ------------------------------------------------------------------------------- */
 
-/* One step of `rows` rows into the sums t of their blocks; asks for the next rows as they lie. */
+/* As they are stored. */
+#define BF16_AHEAD ((distance){0, 16384})
+
+/* One step of `rows` rows into the sums t of their blocks. */
 INLINE void bf16_step(const uint8_t *w, size_t rows, const uint16_t *x, size_t k, size_t n,
                       __m512 *t)
 {
@@ -18,7 +22,7 @@ INLINE void bf16_step(const uint8_t *w, size_t rows, const uint16_t *x, size_t k
     UNROLL(4)
     for (size_t r = 0; r < rows; r++) {
         const uint8_t *at = w + 2 * (r * n + k);
-        _mm_prefetch((const char *)w + 2 * rows * n + (k / STEP * rows + r) * 64, _MM_HINT_T0);
+        ask(w + (k / STEP * rows + r) * 64, BF16_AHEAD);
         t[r] = take(t[r], in_order(_mm512_maskz_loadu_epi16(inside, at)), step);
     }
 }
@@ -75,14 +79,13 @@ INLINE void end_block(packed_sums *sums)
     }
 }
 
-/* How far ahead packed rows are asked for, line by line into the first cache: streams of their own
- * for parts of a group, or the second cache before, cost a fifth of the speed from memory. */
-enum { PACKED_AHEAD = 24 * DENSE_BLOCK_BYTES };
-enum { PACKED_NEAR = 256 }; /* for a processor that runs ahead by itself */
+/* Packed rows lie in the order in which they are read. Streams of their own for parts of a group,
+ * or the second cache before, cost a fifth of the speed from memory. */
+#define PACKED_AHEAD ((distance){0, 9216})
 
 /* Blocks of the packing [begin, end), which have no escapes. */
 INLINE void take_blocks(const packed_group *group, size_t begin, size_t end, const uint16_t *x,
-                        size_t ahead, packed_sums *in_memory)
+                        distance ahead, packed_sums *in_memory)
 {
     packed_sums sums = *in_memory;
     place_table tables[ROWS];
@@ -95,7 +98,7 @@ INLINE void take_blocks(const packed_group *group, size_t begin, size_t end, con
         __m512i second = _mm512_load_si512(x + i * DENSE_BLOCK_COLUMNS + STEP);
         UNROLL(6)
         for (size_t line = 0; line < DENSE_BLOCK_BYTES / DENSE_LINE; line++) {
-            _mm_prefetch((const char *)block + ahead + line * DENSE_LINE, _MM_HINT_T0);
+            ask(block + line * DENSE_LINE, ahead);
         }
         UNROLL(4)
         for (size_t r = 0; r < ROWS; r++) {
@@ -138,7 +141,7 @@ static size_t take_patched(const packed_group *group, size_t block, size_t escap
     return escape;
 }
 
-INLINE void packed_rows(const packed_group *group, const uint16_t *x, size_t n, size_t ahead,
+INLINE void packed_rows(const packed_group *group, const uint16_t *x, size_t n, distance ahead,
                         float *y)
 {
     packed_sums sums;
@@ -161,7 +164,7 @@ INLINE void packed_rows(const packed_group *group, const uint16_t *x, size_t n, 
 
 /* `ahead` is a constant after inlining, here and above. */
 INLINE void dot_all_packed(const uint8_t *data, const dense_group *groups, size_t count,
-                           const uint16_t *x, size_t n, size_t ahead, float *y)
+                           const uint16_t *x, size_t n, distance ahead, float *y)
 {
     for (size_t g = 0; g < count; g++, y += ROWS) {
         if (groups[g].escapes == DENSE_RAW) {
@@ -179,10 +182,10 @@ static void dot_packed(const uint8_t *data, const dense_group *groups, size_t co
     dot_all_packed(data, groups, count, x, n, PACKED_AHEAD, y);
 }
 
-static void dot_packed_near(const uint8_t *data, const dense_group *groups, size_t count,
+static void dot_packed_zen4(const uint8_t *data, const dense_group *groups, size_t count,
                             const uint16_t *x, size_t n, float *y)
 {
-    dot_all_packed(data, groups, count, x, n, PACKED_NEAR, y);
+    dot_all_packed(data, groups, count, x, n, NEAR_ZEN4, y);
 }
 
 /* ---- MXFP4 ----------------------------------------------------------------------------------- */
@@ -200,11 +203,11 @@ INLINE __m512 scale_lanes(const uint8_t *scales, size_t groups)
 }
 
 /*
- * Four rows are read together, and what lies some rows further on is asked for meanwhile, line by
- * line into the first cache: more rows, other distances, the second cache, or a stream for each row
- * cost a tenth to a third of the speed from memory.
+ * Four rows are read together, and what lies some rows further on is asked for meanwhile: more
+ * rows, other distances, or a stream for each row cost a tenth to a third of the speed from memory.
  */
-enum { CODED_ROWS = 4, CODED_AHEAD = 8192 };
+enum { CODED_ROWS = 4 };
+#define CODED_AHEAD ((distance){0, 8192})
 
 /* The numbers of step k of a block whose codes are `bytes`. Of the shifts none is a multiplication:
  * those would wait for the units that the products keep busy. */
@@ -254,10 +257,11 @@ INLINE void take_coded(coded_rows w, size_t rows, const uint16_t *x, size_t g, s
         sums[r] = _mm512_fmadd_ps(t[r], scale_lanes(w.scales + r * w.groups + g, count), sums[r]);
 }
 
-INLINE void mxfp4_rows(coded_rows w, size_t rows, const uint16_t *x, __m512 sums[CODED_ROWS])
+INLINE void mxfp4_rows(coded_rows w, size_t rows, const uint16_t *x, distance ahead,
+                       __m512 sums[CODED_ROWS])
 {
-    const char *ahead = (const char *)w.blocks + CODED_AHEAD;
-    const char *scales_ahead = (const char *)w.scales + CODED_AHEAD / 16;
+    size_t furthest = ahead.second > 0 ? ahead.second : ahead.first;
+    const char *scales_ahead = (const char *)w.scales + furthest / 16;
     size_t rest = w.groups % CODED_GROUPS;
     size_t whole = w.groups - rest;
     UNROLL(4)
@@ -267,15 +271,15 @@ INLINE void mxfp4_rows(coded_rows w, size_t rows, const uint16_t *x, __m512 sums
         _mm_prefetch(scales_ahead + rows * g, _MM_HINT_T1);
         UNROLL(4)
         for (size_t r = 0; r < rows; r++)
-            _mm_prefetch(ahead + (rows * g / CODED_GROUPS + r) * 64, _MM_HINT_T0);
+            ask(w.blocks + (rows * g / CODED_GROUPS + r) * 64, ahead);
         take_coded(w, rows, x, g, CODED_GROUPS, sums);
     }
     if (rest > 0)
         take_coded(w, rows, x, whole, rest, sums);
 }
 
-static void dot_mxfp4(const uint8_t *blocks, const uint8_t *scales, size_t rows, const uint16_t *x,
-                      size_t columns, float *y)
+INLINE void dot_all_mxfp4(const uint8_t *blocks, const uint8_t *scales, size_t rows,
+                          const uint16_t *x, size_t columns, distance ahead, float *y)
 {
     size_t groups = columns / 32;
     for (size_t r = 0; r < rows;) {
@@ -285,19 +289,31 @@ static void dot_mxfp4(const uint8_t *blocks, const uint8_t *scales, size_t rows,
         if (!scales_are_plain(w.scales, count * groups)) {
             bfloat_dot_mxfp4_lanes(w.blocks, w.scales, count, x, columns, y + r);
         } else if (count == CODED_ROWS) {
-            mxfp4_rows(w, CODED_ROWS, x, sums);
+            mxfp4_rows(w, CODED_ROWS, x, ahead, sums);
             _mm_storeu_ps(y + r, fold_four(sums));
         } else {
-            mxfp4_rows(w, 1, x, sums);
+            mxfp4_rows(w, 1, x, ahead, sums);
             y[r] = fold_one(sums[0]);
         }
         r += count;
     }
 }
 
-void bfloat_overlay_one_bf16(bfloat_table *lanes, bool runs_ahead)
+static void dot_mxfp4(const uint8_t *blocks, const uint8_t *scales, size_t rows, const uint16_t *x,
+                      size_t columns, float *y)
+{
+    dot_all_mxfp4(blocks, scales, rows, x, columns, CODED_AHEAD, y);
+}
+
+static void dot_mxfp4_zen4(const uint8_t *blocks, const uint8_t *scales, size_t rows,
+                           const uint16_t *x, size_t columns, float *y)
+{
+    dot_all_mxfp4(blocks, scales, rows, x, columns, AHEAD_ZEN4, y);
+}
+
+void bfloat_overlay_one_bf16(bfloat_table *lanes, bool zen4)
 {
     lanes->dot_bf16 = dot_bf16;
-    lanes->dot_packed = runs_ahead ? dot_packed_near : dot_packed;
-    lanes->dot_mxfp4 = dot_mxfp4;
+    lanes->dot_packed = zen4 ? dot_packed_zen4 : dot_packed;
+    lanes->dot_mxfp4 = zen4 ? dot_mxfp4_zen4 : dot_mxfp4;
 }

@@ -1,10 +1,12 @@
 /*
  * One activation row and any number of weight rows, with AVX-512 VNNI. The including file first
- * includes one of fixed_split_avx512.h and fixed_split_vbmi.h.
+ * includes one of fixed_split_avx512.h and fixed_split_vbmi.h, and defines
+ *     CODED_AHEAD    how far ahead weights are asked for
  */
 #include <math.h>
 
 #include "kernel/fixed.h"
+#include "kernel/x86/ahead.h"
 
 /*
  * Four weight rows are a tile. 64 bytes are four groups of a row: a quarter of a register holds a
@@ -13,11 +15,6 @@
  *     lane 4 i + r: group i of the block, row r
  */
 enum { TILE_ROWS = 4 };
-
-/* How far ahead weights are asked for, line by line as they lie. Streams for parts of them, the
- * second cache before the first, or several tiles side by side cost a tenth of the speed from
- * memory. */
-enum { AHEAD_BYTES = 12288, AHEAD_SCALES = AHEAD_BYTES / 16 };
 
 /* Weight rows one after another, or one row again and again (with strides of 0). */
 typedef struct weight_rows {
@@ -130,14 +127,16 @@ FIXED_INLINE __m128 fold_tile(__m512 sums, uint64_t nan)
     return y;
 }
 
-/* Asks for what lies ahead of block `block` of a tile. */
+/* Asks for what lies ahead of block `block` of a tile. Streams for parts of a tile, or several
+ * tiles side by side, cost a tenth of the speed from memory. */
 FIXED_INLINE void ask_ahead(const weight_rows *w, size_t block)
 {
-    const char *blocks = (const char *)w->blocks + AHEAD_BYTES + TILE_ROWS * 64 * block;
-    _mm_prefetch((const char *)w->scales + AHEAD_SCALES + TILE_ROWS * 4 * block, _MM_HINT_T0);
+    const distance ahead = CODED_AHEAD;
+    const uint8_t *lines = w->blocks + TILE_ROWS * 64 * block;
+    _mm_prefetch((const char *)w->scales + ahead.first / 16 + TILE_ROWS * 4 * block, _MM_HINT_T0);
     FIXED_UNROLL(4)
     for (size_t line = 0; line < TILE_ROWS; line++)
-        _mm_prefetch(blocks + 64 * line, _MM_HINT_T0);
+        ask(lines + 64 * line, ahead);
 }
 
 FIXED_INLINE __m128 dot_tile(const weight_rows *w, const uint8_t *x, size_t groups, unsigned digits)

@@ -6,6 +6,7 @@
 #include "kernel/x86/fixed_factor_product.h"
 #include "kernel/x86/fixed_split_avx512.h"
 
+#define CODED_AHEAD ((distance){0, 12288})
 #include "kernel/x86/fixed_dot_body.h"
 #include "kernel/x86/fixed_unpack_body.h"
 

@@ -22,7 +22,7 @@ enum { TILE_ROWS = TILE_PARTS * LANES };
 
 /* How far ahead a single activation row has its weights fetched: first into the second cache, then
  * into the nearest. Into the nearest at once, a Zen 4 core reads less than half as fast. */
-enum { AHEAD_BYTES = 16384, NEAR_BYTES = 2048 };
+enum { AHEAD_BYTES = 8192, NEAR_BYTES = 1024 };
 
 typedef reals tile_sums[TILE_BATCH][TILE_PARTS];
 

@@ -16,7 +16,12 @@ static inline __m512i digit(__m512i low, __m512i high, __m512i first, __m512i se
 
 #include "kernel/x86/sketch_product_body.h"
 
-void sketch_overlay_vnni(sketch_table *table)
+static void product_zen4(const sketch_rows *rows, const sketch_vector *x, int64_t *sums)
 {
-    table->product = product;
+    product_digits(rows, x, true, sums);
+}
+
+void sketch_overlay_vnni(sketch_table *table, bool zen4)
+{
+    table->product = zen4 ? product_zen4 : product;
 }

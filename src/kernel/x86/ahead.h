@@ -1,0 +1,34 @@
+/*
+ * How far ahead the kernels of one activation row ask for their weights. They ask for every line
+ * once, one behind another as they lie in memory, whatever order they read them in.
+ *
+ * Most processors read fastest when lines are asked for 8 to 12 KB ahead, into the first cache.
+ * Zen 4 has fewer of such requests under way: weights that are read as they lie are best left to
+ * its own prefetcher and asked for at the last moment; others first into the second cache.
+ */
+#ifndef KERNEL_X86_AHEAD_H
+#define KERNEL_X86_AHEAD_H
+
+#include <immintrin.h>
+#include <stddef.h>
+
+/* In bytes, constants after inlining. */
+typedef struct distance {
+    size_t second; /* into the second cache; 0: never */
+    size_t first;  /* into the first */
+} distance;
+
+static inline __attribute__((always_inline)) void ask(const void *line, distance ahead)
+{
+    if (ahead.second > 0)
+        _mm_prefetch((const char *)line + ahead.second, _MM_HINT_T1);
+    _mm_prefetch((const char *)line + ahead.first, _MM_HINT_T0);
+}
+
+/* Rows that are read several at a time, on Zen 4. */
+#define AHEAD_ZEN4 ((distance){12288, 4096})
+
+/* Rows that are read one line behind another, on Zen 4. */
+#define NEAR_ZEN4 ((distance){0, 256})
+
+#endif
