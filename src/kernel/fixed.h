@@ -148,6 +148,10 @@ typedef struct fixed_table {
     fixed_multiply_fn multiply;
 } fixed_table;
 
+/* AVX2's dot_rows, to which higher levels leave what is rare. */
+void fixed_dot_rows_avx2(const uint8_t *blocks, const uint8_t *scales, size_t rows,
+                         const uint8_t *x, size_t columns, unsigned digits, float *y);
+
 /* The overlays, lowest level first. */
 void fixed_overlay_plain(fixed_table *table);
 void fixed_overlay_avx2(fixed_table *table);

@@ -105,9 +105,6 @@ INLINE __m256i pop_columns(__m256i whole[4])
 
 /* ---- functions of fixed_table ---------------------------------------------------------------- */
 
-void fixed_dot_rows_avx2(const uint8_t *blocks, const uint8_t *scales, size_t rows,
-                         const uint8_t *x, size_t columns, unsigned digits, float *y);
-
 void fixed_quantise_tile_avx2(const float *const rows[], size_t count, size_t n, unsigned digits,
                               uint8_t *tile);
 
