@@ -18,7 +18,7 @@ static inline __m512i digit(__m512i low, __m512i high, __m512i first, __m512i se
 
 static void product_zen4(const sketch_rows *rows, const sketch_vector *x, int64_t *sums)
 {
-    product_digits(rows, x, true, sums);
+    product_ahead(rows, x, AHEAD_ZEN4, sums);
 }
 
 void sketch_overlay_vnni(sketch_table *table, bool zen4)
