@@ -1,13 +1,15 @@
 /* Products with many activation rows, in lanes, with AVX-512 BF16. */
 #include "kernel/x86/bfloat_lanes.h"
 
-/* Rows of a tile. The sums of all blocks take 16 registers, the activations of a block 8; only one
- * weight row at a time has sums of a block. */
-enum { TILE = 2, PANEL_ROWS = 8 };
+/* Rows of a tile. The sums of all blocks take 16 registers, the activations of a block 8; only two
+ * weight rows at a time have sums of a block: 4 registers, enough for one product to follow
+ * another.
+ */
+enum { TILE = 2, PANEL_ROWS = 8, SIDE = 2 };
 
-/* Blocks of a cut, at most: with 24 KB of a panel, and the activations that meet it, they stay in
+/* Blocks of a cut, at most: with 16 KB of a panel, and the activations that meet it, they stay in
  * the nearest cache for all tiles, while the sums wait in memory. */
-enum { CUT = 12 };
+enum { CUT = 8 };
 
 typedef __m512 tile_sums[PANEL_ROWS][TILE];
 
@@ -22,20 +24,27 @@ INLINE void multiply_block(const uint16_t *w, const uint16_t *x, size_t x_stride
         for (size_t b = 0; b < count; b++)
             numbers[step][b] = _mm512_load_si512(x + b * x_stride + step * STEP);
     }
-    UNROLL(8)
-    for (size_t r = 0; r < PANEL_ROWS; r++) {
-        __m512 t[TILE];
+    UNROLL(4)
+    for (size_t r = 0; r < PANEL_ROWS; r += SIDE) {
+        __m512 t[SIDE][TILE];
         UNROLL(4)
         for (size_t step = 0; step < BFLOAT_BLOCK_STEPS; step++) {
-            __m512i weights = _mm512_load_si512(w + (step * PANEL_ROWS + r) * STEP);
-            __asm__ volatile("" : "+v"(weights)); /* loaded once, and here */
             UNROLL(2)
-            for (size_t b = 0; b < count; b++)
-                t[b] = take(step == 0 ? _mm512_setzero_ps() : t[b], weights, numbers[step][b]);
+            for (size_t s = 0; s < SIDE; s++) {
+                __m512i weights = _mm512_load_si512(w + (step * PANEL_ROWS + r + s) * STEP);
+                __asm__ volatile("" : "+v"(weights)); /* loaded once, and here */
+                UNROLL(2)
+                for (size_t b = 0; b < count; b++)
+                    t[s][b] =
+                        take(step == 0 ? _mm512_setzero_ps() : t[s][b], weights, numbers[step][b]);
+            }
         }
         UNROLL(2)
-        for (size_t b = 0; b < count; b++)
-            sums[r][b] = _mm512_add_ps(sums[r][b], t[b]);
+        for (size_t s = 0; s < SIDE; s++) {
+            UNROLL(2)
+            for (size_t b = 0; b < count; b++)
+                sums[r + s][b] = _mm512_add_ps(sums[r + s][b], t[s][b]);
+        }
     }
 }
 
