@@ -19,22 +19,15 @@
 #include <string.h>
 
 #include "base/number.h"
+#include "kernel/ahead.h"
 #include "kernel/packed.h"
 
 #define PARTS (32 / PART)
 
-/*
- * How far ahead weights are asked for, in bytes: once, line by line as they lie, into the first
- * cache. A stream for each row, or the second cache before, cost a tenth of the speed from memory.
- */
-#define BF16_AHEAD   16384
-#define PACKED_AHEAD (24 * DENSE_BLOCK_BYTES)
-#define PACKED_NEAR  256 /* on Zen 4, whose own prefetcher does it better */
-
-INLINE void ask_for(const uint8_t *line)
-{
-    __builtin_prefetch(line, 0, 3);
-}
+/* How far ahead weights are asked for. A stream for each row, or the second cache before, cost a
+ * tenth of the speed from memory. */
+#define BF16_AHEAD   ((distance){0, 16384})
+#define PACKED_AHEAD ((distance){0, 9216})
 
 /* ---- one row of x, BF16 ---------------------------------------------------------------------- */
 
@@ -70,7 +63,7 @@ INLINE void bf16_tile(const uint8_t *w, size_t rows, const float *x, size_t n, f
         UNROLL(4)
         for (size_t r = 0; r < rows; r++) {
             const uint8_t *at = w + 2 * (r * n + 32 * i);
-            ask_for(w + BF16_AHEAD + (rows * i + r) * DENSE_LINE);
+            ask(w + (rows * i + r) * DENSE_LINE, BF16_AHEAD);
             take_bf16(at, xs, sums[r]);
         }
     }
@@ -143,7 +136,7 @@ static size_t take_patched(const packed_group *group, size_t block, size_t escap
 
 /* Takes the blocks [begin, end), which have no escapes. */
 INLINE void take_blocks(const packed_group *group, size_t begin, size_t end, const float *x,
-                        size_t ahead, part (*sums_in_memory)[PARTS])
+                        distance ahead, part (*sums_in_memory)[PARTS])
 {
     part sums[DENSE_GROUP_ROWS][PARTS];
     place_table tables[DENSE_GROUP_ROWS];
@@ -161,7 +154,7 @@ INLINE void take_blocks(const packed_group *group, size_t begin, size_t end, con
         load32(x + i * DENSE_BLOCK_COLUMNS + 32, xs + PARTS);
         UNROLL(6)
         for (size_t line = 0; line < DENSE_BLOCK_BYTES / DENSE_LINE; line++)
-            ask_for(block + ahead + line * DENSE_LINE);
+            ask(block + line * DENSE_LINE, ahead);
         UNROLL(4)
         for (size_t r = 0; r < DENSE_GROUP_ROWS; r++) {
             part w[2 * PARTS];
@@ -179,7 +172,8 @@ INLINE void take_blocks(const packed_group *group, size_t begin, size_t end, con
     }
 }
 
-INLINE void packed_tile(const packed_group *group, const float *x, size_t n, size_t ahead, float *y)
+INLINE void packed_tile(const packed_group *group, const float *x, size_t n, distance ahead,
+                        float *y)
 {
     part sums[DENSE_GROUP_ROWS][PARTS];
     size_t whole = n / DENSE_BLOCK_COLUMNS;
@@ -204,7 +198,7 @@ INLINE void packed_tile(const packed_group *group, const float *x, size_t n, siz
 
 /* `ahead` is a constant after inlining, here and above. */
 INLINE void all_packed(const uint8_t *data, const dense_group *groups, size_t count, const float *x,
-                       size_t n, size_t ahead, float *y)
+                       size_t n, distance ahead, float *y)
 {
     for (size_t g = 0; g < count; g++) {
         if (groups[g].escapes == DENSE_RAW) {
@@ -222,10 +216,15 @@ static void rows_packed(const uint8_t *data, const dense_group *groups, size_t c
     all_packed(data, groups, count, x, n, PACKED_AHEAD, y);
 }
 
-static void rows_packed_near(const uint8_t *data, const dense_group *groups, size_t count,
+/* Where x leaves no room in the first cache for a stream of weights to run through, the processor's
+ * own prefetcher does not follow that stream well. */
+static void rows_packed_zen4(const uint8_t *data, const dense_group *groups, size_t count,
                              const float *x, size_t n, float *y)
 {
-    all_packed(data, groups, count, x, n, PACKED_NEAR, y);
+    if (n <= 3072)
+        all_packed(data, groups, count, x, n, NEAR_ZEN4, y);
+    else
+        all_packed(data, groups, count, x, n, (distance){12288, 1024}, y);
 }
 
 static void unpack_bf16(const uint8_t *in, size_t n, float *out)
@@ -269,6 +268,6 @@ static void unpack(const uint8_t *data, const dense_group *where, size_t first, 
 void DENSE_OVERLAY(dense_kernels *table, bool zen4)
 {
     table->bf16 = rows_bf16;
-    table->packed = zen4 ? rows_packed_near : rows_packed;
+    table->packed = zen4 ? rows_packed_zen4 : rows_packed;
     table->unpack = unpack;
 }

@@ -1,5 +1,5 @@
 /* Products with one activation row, in lanes, with AVX-512 BF16. */
-#include "kernel/x86/ahead.h"
+#include "kernel/ahead.h"
 #include "kernel/x86/bfloat_lanes.h"
 
 INLINE float fold_one(__m512 a)

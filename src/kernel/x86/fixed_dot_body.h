@@ -5,8 +5,8 @@
  */
 #include <stdbool.h>
 
+#include "kernel/ahead.h"
 #include "kernel/fixed.h"
-#include "kernel/x86/ahead.h"
 
 /*
  * Four weight rows are a tile. 64 bytes are four groups of a row: a quarter of a register holds a

@@ -6,7 +6,7 @@
 #include <immintrin.h>
 #include <stdbool.h>
 
-#include "kernel/x86/ahead.h"
+#include "kernel/ahead.h"
 
 enum { WIDTH = 64, GROUPS = 4, ROWS = 2 };
 

@@ -6,10 +6,9 @@
  * Zen 4 has fewer of such requests under way: weights that are read as they lie are best left to
  * its own prefetcher and asked for at the last moment; others first into the second cache.
  */
-#ifndef KERNEL_X86_AHEAD_H
-#define KERNEL_X86_AHEAD_H
+#ifndef KERNEL_AHEAD_H
+#define KERNEL_AHEAD_H
 
-#include <immintrin.h>
 #include <stddef.h>
 
 /* In bytes, constants after inlining. */
@@ -21,8 +20,8 @@ typedef struct distance {
 static inline __attribute__((always_inline)) void ask(const void *line, distance ahead)
 {
     if (ahead.second > 0)
-        _mm_prefetch((const char *)line + ahead.second, _MM_HINT_T1);
-    _mm_prefetch((const char *)line + ahead.first, _MM_HINT_T0);
+        __builtin_prefetch((const char *)line + ahead.second, 0, 2);
+    __builtin_prefetch((const char *)line + ahead.first, 0, 3);
 }
 
 /* Rows that are read several at a time, on Zen 4. */
