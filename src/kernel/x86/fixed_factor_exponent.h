@@ -4,6 +4,7 @@
 #define KERNEL_X86_FIXED_FACTOR_EXPONENT_H
 
 #include <math.h>
+#include <stdint.h>
 
 #include "kernel/x86/fixed_split.h"
 
