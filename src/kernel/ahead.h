@@ -2,9 +2,9 @@
  * How far ahead the kernels of one activation row ask for their weights. They ask for every line
  * once, one behind another as they lie in memory, whatever order they read them in.
  *
- * Most processors read fastest when lines are asked for 8 to 12 KB ahead, into the first cache.
- * Zen 4 has fewer of such requests under way: weights that are read as they lie are best left to
- * its own prefetcher and asked for at the last moment; others first into the second cache.
+ * Zen 5 reads fastest when lines are asked for 8 to 12 KB ahead, into the first cache, and Intel
+ * has shown no preference. On Zen 4 weights that are read as they lie are best left to its own
+ * prefetcher and asked for at the last moment; others come first into the second cache.
  */
 #ifndef KERNEL_AHEAD_H
 #define KERNEL_AHEAD_H

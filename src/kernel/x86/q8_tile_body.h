@@ -15,14 +15,14 @@
  */
 #include <string.h>
 
+#include "kernel/ahead.h"
 #include "kernel/q8.h"
 
 /* Weight rows of a tile. */
 enum { TILE_ROWS = TILE_PARTS * LANES };
 
-/* How far ahead a single activation row has its weights fetched: first into the second cache, then
- * into the nearest. Into the nearest at once, a Zen 4 core reads less than half as fast. */
-enum { AHEAD_BYTES = 8192, NEAR_BYTES = 1024 };
+/* How far ahead a single activation row has its weights fetched. */
+#define PANEL_AHEAD ((distance){8192, 1024})
 
 typedef reals tile_sums[TILE_BATCH][TILE_PARTS];
 
@@ -92,10 +92,8 @@ INLINE void multiply_one(const uint8_t *panel, size_t groups, const uint8_t *x, 
             if (first + place >= groups)
                 break;
             UNROLL(17)
-            for (size_t line = 0; line < Q8_GROUP_BYTES / 64; line++) {
-                _mm_prefetch((const char *)group + AHEAD_BYTES + 64 * line, _MM_HINT_T1);
-                _mm_prefetch((const char *)group + NEAR_BYTES + 64 * line, _MM_HINT_T0);
-            }
+            for (size_t line = 0; line < Q8_GROUP_BYTES / 64; line++)
+                ask(group + 64 * line, PANEL_AHEAD);
             UNROLL(4)
             for (size_t tile = 0; tile < Q8_PANEL_ROWS / TILE_ROWS; tile++)
                 add_group(group, tile * TILE_ROWS, x, 0, place, 1, sums[place][tile]);

@@ -59,11 +59,19 @@ INLINE void add_groups(__m512i codes, uint32_t multipliers, const four_groups *x
             digit(low, high, x->digits[d][0], x->digits[d][1], x->centre[d], spread_out, sums[d]);
 }
 
-/*
- * The products of `count` rows, which share the loads of x. Rows one behind another are fetched as
- * they lie, so far ahead, which is a quarter faster than a stream for each. The numbers and
- * distances are constants after inlining, here and below.
- */
+/* What to fetch when row r of `count` rows is at byte `at`: rows one behind another as they lie, so
+ * far ahead, which is a quarter faster than a stream for each. */
+INLINE void fetch_codes(const row_place *rows, size_t count, size_t r, size_t at, bool in_order,
+                        distance ahead)
+{
+    if (in_order)
+        ask(rows[0].codes + at * count + r * WIDTH, ahead);
+    else
+        _mm_prefetch((const char *)rows[r].next_codes + at, _MM_HINT_T0);
+}
+
+/* The products of `count` rows, which share the loads of x. The numbers and distances are constants
+ * after inlining, here and below. */
 INLINE void product_rows(const row_place *rows, size_t count, const sketch_vector *x, size_t digits,
                          bool in_order, distance ahead, int64_t *out)
 {
@@ -81,10 +89,7 @@ INLINE void product_rows(const row_place *rows, size_t count, const sketch_vecto
         for (size_t r = 0; r < count; r++) {
             uint32_t four;
             memcpy(&four, rows[r].multipliers + at / (WIDTH / GROUPS), sizeof four);
-            if (in_order)
-                ask(rows[0].codes + at * count + r * WIDTH, ahead);
-            else
-                _mm_prefetch((const char *)rows[r].next_codes + at, _MM_HINT_T0);
+            fetch_codes(rows, count, r, at, in_order, ahead);
             add_groups(_mm512_loadu_si512(rows[r].codes + at), four, &v, digits, sums[r]);
         }
     }
@@ -95,8 +100,7 @@ INLINE void product_rows(const row_place *rows, size_t count, const sketch_vecto
             uint32_t four = 0;
             for (size_t i = (half - at) / (WIDTH / GROUPS); i-- > 0;)
                 four = four << 8 | rows[r].multipliers[at / (WIDTH / GROUPS) + i];
-            if (!in_order)
-                _mm_prefetch((const char *)rows[r].next_codes + at, _MM_HINT_T0);
+            fetch_codes(rows, count, r, at, in_order, ahead);
             add_groups(_mm512_maskz_loadu_epi8(mask, rows[r].codes + at), four, &v, digits,
                        sums[r]);
         }
