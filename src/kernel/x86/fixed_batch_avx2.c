@@ -288,6 +288,19 @@ INLINE void multiply_numbers(const uint8_t *w, const uint8_t *const x[TILE_ROWS]
     }
 }
 
+/* Brings the next tile's group at x into the nearest cache, and of its sums what is to come with
+ * group g of `groups`: neither stays there from one chunk to the next. */
+INLINE void fetch_group(const uint8_t *x, size_t row_bytes, unsigned digits, size_t g,
+                        size_t groups, const float *sums)
+{
+    size_t lines = (TILE_ROWS * SUMS * sizeof *sums / 64 + groups - 1) / groups;
+    for (size_t b = 0; b < TILE_ROWS; b++)
+        for (size_t at = 0; at + 32 < x_bytes(digits); at += 64)
+            _mm_prefetch((const char *)x + b * row_bytes + at, _MM_HINT_T0);
+    for (size_t line = g * lines; line < (g + 1) * lines; line++)
+        _mm_prefetch((const char *)sums + 64 * line, _MM_HINT_T0);
+}
+
 /* What the groups of a chunk add to the sums of `count` activation rows. x: those of the first. */
 INLINE void multiply_tile(const uint8_t *w, size_t groups, const uint8_t *x, size_t row_bytes,
                           size_t count, unsigned digits, float *sums)
@@ -297,6 +310,7 @@ INLINE void multiply_tile(const uint8_t *w, size_t groups, const uint8_t *x, siz
         at[b] = x + b * row_bytes;
     for (size_t g = 0; g < groups; g++) {
         tile_reals t;
+        fetch_group(at[0] + count * row_bytes, row_bytes, digits, g, groups, sums + count * SUMS);
         multiply_numbers(w, at, count, digits, t);
         w += group_bytes(digits);
         for (size_t b = 0; b < count; b++)

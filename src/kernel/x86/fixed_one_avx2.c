@@ -54,14 +54,16 @@ INLINE __m128i load_scales(const uint8_t *row, size_t g, size_t count)
         last, _mm_loadu_si128((const __m128i *)(const void *)(slide + TURN_GROUPS - count)));
 }
 
-/* Returns whether one of them is 255. */
+/* Returns whether one of them is 0 or 255: their bits are not those of their values. */
 INLINE bool turn_scales(const weight_rows *w, size_t g, size_t count, turned_scales *to)
 {
     __m128i rows[TILE_ROWS];
-    __m128i full = _mm_setzero_si128();
+    __m128i least = _mm_set1_epi8(-1);
+    __m128i most = _mm_setzero_si128();
     for (size_t r = 0; r < TILE_ROWS; r++) {
         rows[r] = load_scales(w->scales + r * w->scales_stride, g, count);
-        full = _mm_or_si128(full, _mm_cmpeq_epi8(rows[r], _mm_set1_epi8(-1)));
+        least = _mm_min_epu8(least, rows[r]);
+        most = _mm_max_epu8(most, rows[r]);
     }
     __m128i pairs[] = {_mm_unpacklo_epi8(rows[0], rows[1]), _mm_unpacklo_epi8(rows[2], rows[3]),
                        _mm_unpackhi_epi8(rows[0], rows[1]), _mm_unpackhi_epi8(rows[2], rows[3])};
@@ -70,34 +72,69 @@ INLINE bool turn_scales(const weight_rows *w, size_t g, size_t count, turned_sca
         _mm_store_si128(out + 2 * i, _mm_unpacklo_epi16(pairs[2 * i], pairs[2 * i + 1]));
         _mm_store_si128(out + 2 * i + 1, _mm_unpackhi_epi16(pairs[2 * i], pairs[2 * i + 1]));
     }
-    return _mm_movemask_epi8(full) != 0;
+    __m128i rare = _mm_or_si128(_mm_cmpeq_epi8(least, _mm_setzero_si128()),
+                                _mm_cmpeq_epi8(most, _mm_set1_epi8(-1)));
+    return (_mm_movemask_epi8(rare) & ((1 << count) - 1)) != 0;
 }
 
-INLINE __m256 load_scale_values(const uint8_t *turned)
+/* 2^(scale - 127) of scales that may be `rare`: 0, but not 255. */
+INLINE __m256 load_scale_values(const uint8_t *turned, bool rare)
 {
-    return scale_values(
-        _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)turned)));
+    __m256i scales = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)turned));
+    return rare ? scale_values(scales) : _mm256_castsi256_ps(_mm256_slli_epi32(scales, 23));
+}
+
+/* ---- tails of activations -------------------------------------------------------------------- */
+
+/* What belongs to two groups of activations, for every lane. */
+typedef struct lane_tail {
+    __m256i high;
+    __m256i low;
+    __m256 half_scale;
+} lane_tail;
+
+/* Pairs of groups whose tails are spread once for all rows; those of longer rows are spread for
+ * every tile. */
+enum { SPREAD_PAIRS = 64 };
+
+INLINE __m256i spread(const void *four, size_t pair)
+{
+    __m256i lanes = _mm256_set_m128i(_mm_set1_epi32(0x07060504 + 0x08080808 * (int)pair),
+                                     _mm_set1_epi32(0x03020100 + 0x08080808 * (int)pair));
+    __m256i words = _mm256_broadcastsi128_si256(_mm_load_si128((const __m128i *)four));
+    return _mm256_shuffle_epi8(words, lanes);
+}
+
+/* The tails of a block. */
+INLINE void spread_tails(const uint8_t *block, unsigned digits, lane_tail to[PAIRS])
+{
+    const fixed_tail *tail = (const fixed_tail *)(const void *)(block + FIXED_COLUMNS * digits);
+    UNROLL(2)
+    for (size_t pair = 0; pair < PAIRS; pair++) {
+        to[pair].high = spread(tail->high, pair);
+        to[pair].low = spread(tail->low, pair);
+        to[pair].half_scale = _mm256_castsi256_ps(spread(tail->half_scale, pair));
+    }
+}
+
+/* A row of activations. */
+typedef struct activations {
+    const uint8_t *blocks;
+    const lane_tail *tails; /* of all pairs, or NULL */
+    size_t groups;
+} activations;
+
+/* The tails of a block, perhaps spread in `here`. */
+INLINE const lane_tail *tails_at(const activations *x, size_t block, unsigned digits,
+                                 lane_tail here[PAIRS])
+{
+    if (x->tails != NULL)
+        return x->tails + block * PAIRS;
+    spread_tails(x->blocks + block * fixed_block_bytes(digits), digits, here);
+    return here;
 }
 
 /* ---- products -------------------------------------------------------------------------------- */
-
-/* What the compiler would make anew each time. */
-typedef struct constants {
-    __m256i units[2];     /* 1 and 256, in 16 bits */
-    __m256i lanes[PAIRS]; /* of the words of its groups, each four times */
-} constants;
-
-INLINE constants make_constants(void)
-{
-    constants c = {{_mm256_set1_epi16(1), _mm256_set1_epi16(256)},
-                   {_mm256_set_m128i(_mm_set1_epi32(0x07060504), _mm_set1_epi32(0x03020100)),
-                    _mm256_set_m128i(_mm_set1_epi32(0x0f0e0d0c), _mm_set1_epi32(0x0b0a0908))}};
-    for (size_t i = 0; i < 2; i++) {
-        KEEP(c.units[i]);
-        KEEP(c.lanes[i]);
-    }
-    return c;
-}
 
 /* Codes w2 + 12 of even and of odd columns, of two rows. */
 typedef __m256i two_rows[2][2];
@@ -129,61 +166,50 @@ INLINE __m256i fold_halves(__m256i a, __m256i b)
     return _mm256_add_epi32(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b));
 }
 
-INLINE __m256i spread(const void *four, __m256i lanes)
+/* t of two groups of a tile. x: their digits. */
+INLINE __m256 dot_pair(const uint8_t *tile, size_t stride, const uint8_t *x, const lane_tail *tail,
+                       unsigned digits)
 {
-    __m256i words = _mm256_broadcastsi128_si256(_mm_load_si128((const __m128i *)four));
-    return _mm256_shuffle_epi8(words, lanes);
-}
-
-/* t of two groups of a tile. block: of activations; pair: which of its groups. */
-INLINE __m256 dot_pair(const uint8_t *tile, size_t stride, const uint8_t *block, size_t pair,
-                       unsigned digits, const constants *c)
-{
-    const fixed_tail *tail = (const fixed_tail *)(const void *)(block + FIXED_COLUMNS * digits);
-    const uint8_t *x = block + 32 * pair;
+    const __m256i one = _mm256_set1_epi16(1);
     __m256i high[2];
     __m256i low[2];
     UNROLL(2)
     for (size_t r = 0; r < 2; r++) {
         two_rows w;
         load_rows(tile + 2 * r * stride, stride, w);
-        high[r] = multiply_digit(w, x, c->units[digits > 1]);
+        high[r] = multiply_digit(w, x, digits > 1 ? _mm256_set1_epi16(256) : one);
         if (digits > 1)
-            high[r] = _mm256_add_epi32(high[r], multiply_digit(w, x + FIXED_COLUMNS, c->units[0]));
+            high[r] = _mm256_add_epi32(high[r], multiply_digit(w, x + FIXED_COLUMNS, one));
         KEEP(high[r]);
         if (digits > 2) {
-            low[r] = multiply_digit(w, x + 2 * FIXED_COLUMNS, c->units[0]);
+            low[r] = multiply_digit(w, x + 2 * FIXED_COLUMNS, one);
             KEEP(low[r]);
         }
     }
-    __m256i sums =
-        _mm256_add_epi32(fold_halves(high[0], high[1]), spread(tail->high, c->lanes[pair]));
-    __m256 t = _mm256_cvtepi32_ps(sums);
+    __m256 t = _mm256_cvtepi32_ps(_mm256_add_epi32(fold_halves(high[0], high[1]), tail->high));
     if (digits < 3)
         return t;
-    sums = _mm256_add_epi32(fold_halves(low[0], low[1]), spread(tail->low, c->lanes[pair]));
+    __m256i sums = _mm256_add_epi32(fold_halves(low[0], low[1]), tail->low);
     return _mm256_fmadd_ps(t, _mm256_set1_ps(256.0F), _mm256_cvtepi32_ps(sums));
 }
 
 /* The first pairs of a block of a tile; those that are missing add +0. scales: [group][row]. */
 INLINE void dot_block(const char *ahead, const uint8_t *tile, size_t stride, const uint8_t *scales,
-                      const uint8_t *block, size_t pairs, unsigned digits, const constants *c,
-                      __m256 sums[PAIRS])
+                      bool rare, const uint8_t *x, const lane_tail *tails, size_t pairs,
+                      unsigned digits, __m256 sums[PAIRS])
 {
-    const fixed_tail *tail = (const fixed_tail *)(const void *)(block + FIXED_COLUMNS * digits);
     UNROLL(2)
-    for (size_t pair = 0; pair < PAIRS; pair++) {
-        if (pair >= pairs) {
-            sums[pair] = _mm256_add_ps(sums[pair], _mm256_setzero_ps());
-            continue;
-        }
+    for (size_t pair = 0; pair < pairs; pair++) {
         _mm_prefetch(ahead + 128 * pair, _MM_HINT_T0);
         _mm_prefetch(ahead + 128 * pair + 64, _MM_HINT_T0);
-        __m256 t = dot_pair(tile + 32 * pair, stride, block, pair, digits, c);
-        __m256 half_scale = _mm256_castsi256_ps(spread(tail->half_scale, c->lanes[pair]));
-        __m256 f = _mm256_mul_ps(load_scale_values(scales + 8 * pair), half_scale);
+        __m256 t = dot_pair(tile + 32 * pair, stride, x + 32 * pair, &tails[pair], digits);
+        __m256 f =
+            _mm256_mul_ps(load_scale_values(scales + 8 * pair, rare), tails[pair].half_scale);
         sums[pair] = _mm256_fmadd_ps(t, f, sums[pair]);
     }
+    UNROLL(2)
+    for (size_t pair = pairs; pair < PAIRS; pair++)
+        sums[pair] = _mm256_add_ps(sums[pair], _mm256_setzero_ps());
 }
 
 /* The rows of a tile that end within a pair, whose other group becomes zeros. */
@@ -205,55 +231,98 @@ static __m128 set_nan(const weight_rows *w, size_t groups, __m128 y)
     return _mm_loadu_ps(rows);
 }
 
-INLINE __m128 dot_tile(const weight_rows *w, const uint8_t *x, size_t groups, unsigned digits)
+/* Groups [g, g + count) of a tile, count at most TURN_GROUPS. Returns whether a scale is rare. */
+INLINE bool dot_turn(const weight_rows *w, const activations *x, size_t g, size_t count,
+                     unsigned digits, bool rare, __m256 sums[PAIRS])
 {
-    turned_scales scales;
-    uint8_t own[TILE_ROWS * 64];
-    __m256 sums[PAIRS] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
-    bool nan = false;
-    const constants c = make_constants();
-    for (size_t g = 0; g < groups; g += FIXED_GROUPS, x += fixed_block_bytes(digits)) {
-        if (g % TURN_GROUPS == 0) {
-            size_t count = groups - g < TURN_GROUPS ? groups - g : TURN_GROUPS;
-            nan |= turn_scales(w, g, count, &scales);
-            _mm_prefetch((const char *)w->scales + AHEAD_SCALES + TILE_ROWS * g, _MM_HINT_T0);
-        }
-        const char *ahead = (const char *)w->blocks + AHEAD_BYTES + TILE_ROWS * 16 * g;
-        const uint8_t *tile = w->blocks + 16 * g;
-        const uint8_t *turned = scales.bytes[g % TURN_GROUPS];
-        size_t left = groups - g;
-        if (left >= FIXED_GROUPS) {
-            dot_block(ahead, tile, w->blocks_stride, turned, x, PAIRS, digits, &c, sums);
-        } else if (left == PAIR_GROUPS) {
-            dot_block(ahead, tile, w->blocks_stride, turned, x, 1, digits, &c, sums);
-        } else {
-            copy_rows(tile, w->blocks_stride, left, own);
-            dot_block(ahead, own, 64, turned, x, (left + 1) / 2, digits, &c, sums);
-        }
+    turned_scales turned;
+    lane_tail here[PAIRS];
+    bool found = turn_scales(w, g, count, &turned);
+    size_t block = g / FIXED_GROUPS;
+    const uint8_t *digits_at = x->blocks + block * fixed_block_bytes(digits);
+    const uint8_t *tile = w->blocks + 16 * g;
+    const uint8_t *scales = turned.bytes[0];
+    const char *ahead = (const char *)w->blocks + AHEAD_BYTES + TILE_ROWS * 16 * g;
+    _mm_prefetch((const char *)w->scales + AHEAD_SCALES + TILE_ROWS * g, _MM_HINT_T0);
+    UNROLL(1)
+    for (; count >= FIXED_GROUPS; count -= FIXED_GROUPS) {
+        dot_block(ahead, tile, w->blocks_stride, scales, rare, digits_at,
+                  tails_at(x, block, digits, here), PAIRS, digits, sums);
+        digits_at += fixed_block_bytes(digits);
+        tile += 16 * FIXED_GROUPS;
+        scales += TILE_ROWS * FIXED_GROUPS;
+        ahead += 16 * FIXED_GROUPS * TILE_ROWS;
+        block++;
     }
+    if (count > 0) {
+        uint8_t own[TILE_ROWS * 64];
+        size_t stride = w->blocks_stride;
+        if (count != PAIR_GROUPS) {
+            copy_rows(tile, stride, count, own);
+            tile = own;
+            stride = 64;
+        }
+        dot_block(ahead, tile, stride, scales, rare, digits_at, tails_at(x, block, digits, here),
+                  (count + 1) / PAIR_GROUPS, digits, sums);
+    }
+    return found;
+}
+
+/* The products of a tile, whose scales may be 0 if `rare`. Returns whether one is 0 or 255. */
+INLINE bool dot_tile(const weight_rows *w, const activations *x, unsigned digits, bool rare,
+                     __m128 *products)
+{
+    size_t g = 0;
+    bool found = false;
+    __m256 sums[PAIRS] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
+    for (; g + TURN_GROUPS <= x->groups; g += TURN_GROUPS)
+        found |= dot_turn(w, x, g, TURN_GROUPS, digits, rare, sums);
+    if (g < x->groups)
+        found |= dot_turn(w, x, g, x->groups - g, digits, rare, sums);
     __m128 y = _mm_add_ps(_mm256_castps256_ps128(sums[0]), _mm256_extractf128_ps(sums[0], 1));
     y = _mm_add_ps(y, _mm256_castps256_ps128(sums[1]));
-    y = _mm_add_ps(y, _mm256_extractf128_ps(sums[1], 1));
-    return nan ? set_nan(w, groups, y) : y;
+    *products = _mm_add_ps(y, _mm256_extractf128_ps(sums[1], 1));
+    return found;
+}
+
+/* A tile with any scales. */
+static __m128 dot_rare_tile(const weight_rows *w, const activations *x, unsigned digits)
+{
+    __m128 y;
+    dot_tile(w, x, digits, true, &y);
+    return set_nan(w, x->groups, y);
+}
+
+INLINE __m128 dot_any_tile(const weight_rows *w, const activations *x, unsigned digits)
+{
+    __m128 y;
+    return dot_tile(w, x, digits, false, &y) ? dot_rare_tile(w, x, digits) : y;
 }
 
 INLINE void dot_all(const uint8_t *blocks, const uint8_t *scales, size_t rows, const uint8_t *x,
                     size_t columns, unsigned digits, float *y)
 {
     size_t groups = columns / FIXED_GROUP;
+    lane_tail tails[SPREAD_PAIRS];
+    activations all = {x, NULL, groups};
     size_t r = 0;
+    if (fixed_blocks(columns) * PAIRS <= SPREAD_PAIRS) {
+        for (size_t i = 0; i < fixed_blocks(columns); i++)
+            spread_tails(x + i * fixed_block_bytes(digits), digits, tails + i * PAIRS);
+        all.tails = tails;
+    }
     for (; r + TILE_ROWS <= rows; r += TILE_ROWS) {
         weight_rows w = {blocks + r * groups * 16, scales + r * groups, groups * 16, groups};
-        _mm_storeu_ps(y + r, dot_tile(&w, x, groups, digits));
+        _mm_storeu_ps(y + r, dot_any_tile(&w, &all, digits));
     }
     for (; r < rows; r++) {
         weight_rows same = {blocks + r * groups * 16, scales + r * groups, 0, 0};
-        y[r] = _mm_cvtss_f32(dot_tile(&same, x, groups, digits));
+        y[r] = _mm_cvtss_f32(dot_any_tile(&same, &all, digits));
     }
 }
 
-void fixed_dot_rows_avx2(const uint8_t *blocks, const uint8_t *scales, size_t rows,
-                         const uint8_t *x, size_t columns, unsigned digits, float *y)
+INLINE void dot_digits(const uint8_t *blocks, const uint8_t *scales, size_t rows, const uint8_t *x,
+                       size_t columns, unsigned digits, float *y)
 {
     if (digits == 1)
         dot_all(blocks, scales, rows, x, columns, 1, y);
@@ -261,4 +330,16 @@ void fixed_dot_rows_avx2(const uint8_t *blocks, const uint8_t *scales, size_t ro
         dot_all(blocks, scales, rows, x, columns, 2, y);
     else
         dot_all(blocks, scales, rows, x, columns, 3, y);
+}
+
+/* The published width is worth code of its own: strides and the last groups become constants. */
+#define COMMON_COLUMNS 2880
+
+void fixed_dot_rows_avx2(const uint8_t *blocks, const uint8_t *scales, size_t rows,
+                         const uint8_t *x, size_t columns, unsigned digits, float *y)
+{
+    if (columns == COMMON_COLUMNS)
+        dot_digits(blocks, scales, rows, x, COMMON_COLUMNS, digits, y);
+    else
+        dot_digits(blocks, scales, rows, x, columns, digits, y);
 }
