@@ -210,15 +210,35 @@ static void add_bias(const linear_map *map, unit of, size_t batch, size_t y_stri
             map->y[b * y_stride + row] += map->bias[row];
 }
 
+static size_t dot_units(const matrix *weights)
+{
+    return (weights->rows + DOT_ROWS - 1) / DOT_ROWS;
+}
+
+/* Units [begin, end) of the products of one activation row. Returns their rows. */
+static unit dot_part(const matrix *weights, size_t begin, size_t end, const uint16_t *x, float *y)
+{
+    unit part = {begin * DOT_ROWS, 0};
+    size_t after = end * DOT_ROWS < weights->rows ? end * DOT_ROWS : weights->rows;
+    part.rows = after - part.first;
+    dot(weights, part.first, part.rows, x, y + part.first);
+    return part;
+}
+
+/* One activation row: all weights are read once, in order. */
 static void dot_maps(const team *self, const linear_map *maps, size_t count, const uint16_t *x)
 {
-    for (size_t i = 0; i < count; i++) {
-        unit share;
+    size_t units = 0;
+    for (size_t i = 0; i < count; i++)
+        units += dot_units(maps[i].weights);
+    team_work work = team_begin(self, units);
+    while (team_next(&work)) {
+        size_t before = 0;
+        size_t begin;
         size_t end;
-        team_share(self, maps[i].weights->rows, DOT_ROWS, &share.first, &end);
-        share.rows = end - share.first;
-        dot(maps[i].weights, share.first, share.rows, x, maps[i].y + share.first);
-        add_bias(&maps[i], share, 1, 0);
+        for (size_t i = 0; i < count; i++)
+            if (team_meets(&work, dot_units(maps[i].weights), &before, &begin, &end))
+                add_bias(&maps[i], dot_part(maps[i].weights, begin, end, x, maps[i].y), 1, 0);
     }
 }
 
@@ -226,7 +246,7 @@ static void dot_maps(const team *self, const linear_map *maps, size_t count, con
  * through the units in order. */
 typedef struct taken_unit {
     size_t index;  /* of the matrix; their number when none is left */
-    size_t before; /* units of the matrices before it */
+    size_t before; /* the number of its first unit */
     matrix weights;
     unit part;
 } taken_unit;
@@ -308,25 +328,58 @@ void op_bfloat_prepare(const team *self, const routing *route, bfloat_rows x, ui
     team_wait(self);
 }
 
-/* The products of an expert's only row; threads share the weights evenly, to read them once. */
-static unit dot_expert(const team *self, const matrix *weights, const uint16_t *x, float *y)
+/* What a grouped linear operation multiplies. */
+typedef struct grouped {
+    const routing *route;
+    const matrix_stack *weights;
+    number_format bias_format;
+    const uint8_t *bias;
+    const uint16_t *x;
+    float *y;
+} grouped;
+
+/* Adds an expert's biases to rows of a part. */
+static void add_biases(const grouped *g, size_t expert, unit of)
 {
-    unit share;
-    size_t end;
-    team_share(self, weights->rows, DOT_ROWS, &share.first, &end);
-    share.rows = end - share.first;
-    dot(weights, share.first, share.rows, x, y + share.first);
-    return share;
+    size_t rows = g->weights->first.rows;
+    if (g->bias != NULL)
+        numbers_add(g->bias_format, g->bias, expert * rows + of.first, of.rows,
+                    batch_of(g->route, expert), g->y + g->route->start[expert] * rows + of.first,
+                    rows);
 }
 
-/* Takes the next unit of experts with several rows. */
-static void take_of_experts(const team *self, const routing *route, const matrix_stack *weights,
-                            taken_unit *out)
+/* All experts with one activation row. Returns the work, done. */
+static team_work dot_experts(const team *self, const grouped *g)
 {
-    size_t taken = team_take(self);
-    for (; out->index < route->experts; out->index++) {
-        matrix one = matrix_stack_at(weights, out->index);
-        if (batch_of(route, out->index) > 1 && unit_is_of(&one, taken, out))
+    const routing *route = g->route;
+    size_t rows = g->weights->first.rows;
+    size_t numbers = row_numbers(g->weights->first.columns);
+    size_t units = dot_units(&g->weights->first);
+    size_t experts = 0;
+    for (size_t expert = 0; expert < route->experts; expert++)
+        experts += batch_of(route, expert) == 1;
+    team_work work = team_begin(self, experts * units);
+    while (team_next(&work)) {
+        size_t before = 0;
+        size_t begin;
+        size_t end;
+        for (size_t expert = 0; expert < route->experts; expert++) {
+            size_t place = route->start[expert];
+            matrix one = matrix_stack_at(g->weights, expert);
+            if (batch_of(route, expert) == 1 && team_meets(&work, units, &before, &begin, &end))
+                add_biases(g, expert,
+                           dot_part(&one, begin, end, g->x + place * numbers, g->y + place * rows));
+        }
+    }
+    return work;
+}
+
+/* Goes to unit number `taken` of the experts with several rows. */
+static void go_to_unit(const grouped *g, size_t taken, taken_unit *out)
+{
+    for (; out->index < g->route->experts; out->index++) {
+        matrix one = matrix_stack_at(g->weights, out->index);
+        if (batch_of(g->route, out->index) > 1 && unit_is_of(&one, taken, out))
             return;
     }
 }
@@ -335,34 +388,22 @@ void op_bfloat_grouped_linear(const team *self, const routing *route, const matr
                               number_format bias_format, const uint8_t *bias, const uint16_t *x,
                               float *y, void *scratch)
 {
+    grouped g = {route, weights, bias_format, bias, x, y};
     size_t rows = weights->first.rows;
     size_t numbers = row_numbers(weights->first.columns);
-    taken_unit own = {0};
     assert(weights->first.format == NUMBER_MXFP4);
-    for (size_t expert = 0; expert < route->experts; expert++) {
-        size_t place = route->start[expert];
-        matrix one = matrix_stack_at(weights, expert);
-        if (batch_of(route, expert) != 1)
-            continue;
-        unit share = dot_expert(self, &one, x + place * numbers, y + place * rows);
-        if (bias != NULL)
-            numbers_add(bias_format, bias, expert * rows + share.first, share.rows, 1,
-                        y + place * rows + share.first, rows);
-    }
-    take_of_experts(self, route, weights, &own);
+    team_work ones = dot_experts(self, &g);
+    taken_unit own = {.before = ones.pieces};
+    go_to_unit(&g, ones.taken, &own);
     while (own.index < route->experts) {
         taken_unit next = own;
         size_t place = route->start[own.index];
-        size_t batch = batch_of(route, own.index);
-        float *to = y + place * rows + own.part.first;
-        take_of_experts(self, route, weights, &next);
-        multiply_unit(&own.weights, own.part, (rounded_rows){x + place * numbers, batch},
-                      next.index < route->experts ? unit_ahead(&next.weights, next.part)
-                                                  : (bfloat_ahead){0},
-                      to, rows, scratch);
-        if (bias != NULL)
-            numbers_add(bias_format, bias, own.index * rows + own.part.first, own.part.rows, batch,
-                        to, rows);
+        go_to_unit(&g, team_take(self), &next);
+        multiply_unit(
+            &own.weights, own.part, (rounded_rows){x + place * numbers, batch_of(route, own.index)},
+            next.index < route->experts ? unit_ahead(&next.weights, next.part) : (bfloat_ahead){0},
+            y + place * rows + own.part.first, rows, scratch);
+        add_biases(&g, own.index, own.part);
         own = next;
     }
     team_wait(self);

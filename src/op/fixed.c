@@ -133,28 +133,44 @@ static void add_biases(const grouped *g, size_t expert, part p, size_t first, si
                     g->y + p.place * stride + first, stride);
 }
 
-/* An expert with one activation row reads its weights where they lie. */
-static void multiply_one(const grouped *g, size_t expert)
-{
-    matrix whole = matrix_stack_at(g->weights, expert);
-    part p = part_at(g->route, expert, 0);
-    size_t begin;
-    size_t end;
-    team_share(g->self, whole.rows, 4, &begin, &end);
-    if (begin == end)
-        return;
-    matrix share = matrix_slice(&whole, begin, end - begin);
-    kernel()->fixed.dot_rows(share.data, share.scales, share.rows, prepared_at(g, p.place),
-                             share.columns, g->digits, g->y + p.place * whole.rows + begin);
-    add_biases(g, expert, p, begin, end - begin);
-}
-
 /* Units of FIXED_MULTIPLY_ROWS weight rows, or what is left, by parts: counted through all experts
  * that have several rows. */
 typedef struct unit_counter {
     size_t taken;  /* the unit that this thread works on */
-    size_t before; /* units of the experts before this one */
+    size_t before; /* the number of the expert's first unit */
 } unit_counter;
+
+/* Weight rows [first, end) of an expert with one activation row: they are read where they lie. */
+static void multiply_one(const grouped *g, size_t expert, size_t first, size_t end)
+{
+    matrix whole = matrix_stack_at(g->weights, expert);
+    matrix own = matrix_slice(&whole, first, end - first);
+    part p = part_at(g->route, expert, 0);
+    kernel()->fixed.dot_rows(own.data, own.scales, own.rows, prepared_at(g, p.place), own.columns,
+                             g->digits, g->y + p.place * whole.rows + first);
+    add_biases(g, expert, p, first, own.rows);
+}
+
+/* All experts with one activation row. Where the units of the others begin to be counted. */
+static unit_counter multiply_ones(const grouped *g)
+{
+    enum { UNIT = 32 };
+    size_t rows = g->weights->first.rows;
+    size_t units = (rows + UNIT - 1) / UNIT;
+    size_t experts = 0;
+    for (size_t expert = 0; expert < g->route->experts; expert++)
+        experts += batch_of(g->route, expert) == 1;
+    team_work work = team_begin(g->self, experts * units);
+    while (team_next(&work)) {
+        size_t before = 0;
+        size_t begin;
+        size_t end;
+        for (size_t expert = 0; expert < g->route->experts; expert++)
+            if (batch_of(g->route, expert) == 1 && team_meets(&work, units, &before, &begin, &end))
+                multiply_one(g, expert, begin * UNIT, end == units ? rows : end * UNIT);
+    }
+    return (unit_counter){work.taken, work.pieces};
+}
 
 static size_t blocks_of(const matrix *weights)
 {
@@ -213,13 +229,10 @@ void op_fixed_grouped_linear(const team *self, const routing *route, const matri
                              unsigned digits, float *y, void *scratch)
 {
     grouped g = {self, route, weights, bias_format, bias, x, digits, y, scratch};
-    unit_counter counter = {team_take(self), 0};
     assert(weights->first.format == NUMBER_MXFP4);
-    for (size_t expert = 0; expert < route->experts; expert++) {
-        if (batch_of(route, expert) == 1)
-            multiply_one(&g, expert);
-        else if (batch_of(route, expert) > 1)
+    unit_counter counter = multiply_ones(&g);
+    for (size_t expert = 0; expert < route->experts; expert++)
+        if (batch_of(route, expert) > 1)
             multiply_many(&g, expert, &counter);
-    }
     team_wait(self);
 }

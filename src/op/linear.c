@@ -74,16 +74,29 @@ static void multiply_maps(const team *self, const linear_map *maps, size_t count
     }
 }
 
+/* One row of x: all weights are read once, in order. */
 static void dot_maps(const team *self, const linear_map *maps, size_t count, const float *x,
                      float *panel)
 {
-    for (size_t i = 0; i < count; i++) {
-        const linear_map *map = &maps[i];
+    size_t units = 0;
+    for (size_t i = 0; i < count; i++)
+        units += units_of(maps[i].weights);
+    team_work work = team_begin(self, units);
+    while (team_next(&work)) {
+        size_t before = 0;
         size_t begin;
         size_t end;
-        team_share(self, map->weights->rows, MATRIX_UNIT_ROWS, &begin, &end);
-        matrix_dot(map->weights, begin, end - begin, map->bias == NULL ? NULL : map->bias + begin,
-                   x, map->y + begin, panel);
+        for (size_t i = 0; i < count; i++) {
+            const linear_map *map = &maps[i];
+            if (!team_meets(&work, units_of(map->weights), &before, &begin, &end))
+                continue;
+            size_t first = begin * MATRIX_UNIT_ROWS;
+            size_t after = end * MATRIX_UNIT_ROWS;
+            if (after > map->weights->rows)
+                after = map->weights->rows;
+            matrix_dot(map->weights, first, after - first,
+                       map->bias == NULL ? NULL : map->bias + first, x, map->y + first, panel);
+        }
     }
 }
 

@@ -178,3 +178,53 @@ void team_share(const team *self, size_t total, size_t unit, size_t *begin, size
     *begin = first * unit < total ? first * unit : total;
     *end = last * unit < total ? last * unit : total;
 }
+
+/* The units of a team's work that are dealt out evenly, and how many of the others make a piece. */
+static size_t even_units(const team_work *work)
+{
+    return work->units / 4 * 3;
+}
+
+static size_t piece_units(const team_work *work)
+{
+    enum { PIECES = 8 }; /* for each thread */
+    return (work->units - even_units(work)) / (PIECES * (size_t)work->self->size) + 1;
+}
+
+team_work team_begin(const team *self, size_t units)
+{
+    team_work work = {.self = self, .units = units};
+    size_t piece = piece_units(&work);
+    work.pieces = (units - even_units(&work) + piece - 1) / piece;
+    return work;
+}
+
+bool team_next(team_work *work)
+{
+    size_t even = even_units(work);
+    size_t piece = piece_units(work);
+    if (!work->started) {
+        work->started = true;
+        work->begin = even * work->self->rank / work->self->size;
+        work->end = even * (work->self->rank + 1) / work->self->size;
+        if (work->begin < work->end)
+            return true;
+    }
+    work->taken = team_take(work->self);
+    if (work->taken >= work->pieces)
+        return false;
+    work->begin = even + work->taken * piece;
+    work->end = work->begin + piece < work->units ? work->begin + piece : work->units;
+    return true;
+}
+
+bool team_meets(const team_work *work, size_t units, size_t *before, size_t *begin, size_t *end)
+{
+    size_t start = *before;
+    *before += units;
+    if (work->end <= start || work->begin >= *before)
+        return false;
+    *begin = work->begin > start ? work->begin - start : 0;
+    *end = work->end < *before ? work->end - start : units;
+    return true;
+}

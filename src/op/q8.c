@@ -4,8 +4,14 @@
 
 #include "kernel/kernel.h"
 
-/* Activation rows that a panel serves before the next one: few enough to stay in cache. */
-enum { BATCH = 96 };
+/* Activation rows that a panel serves before the next one, few enough to stay in cache, and weight
+ * rows that a thread takes at a time. */
+enum { BATCH = 96, UNIT = 8 * Q8_PANEL_ROWS };
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
 
 void q8_pack_panel(const matrix *from, size_t index, const q8_matrix *to, float *scratch)
 {
@@ -16,30 +22,72 @@ void q8_pack_panel(const matrix *from, size_t index, const q8_matrix *to, float 
     kernel()->q8.pack(scratch, rows, from->columns, to->panels + q8_bytes(first, to->columns));
 }
 
-/* This thread's rows of one map for `batch` activation rows. */
-static void multiply_share(const team *self, const q8_map *map, const uint8_t *x, size_t batch,
-                           size_t y_stride)
+/* Weight rows [first, first + rows) and `batch` activation rows from row `done` on. */
+static void multiply_part(const q8_map *map, size_t first, size_t rows, const uint8_t *x,
+                          size_t done, size_t batch, size_t y_stride)
 {
     const q8_matrix *weights = map->weights;
-    size_t row_bytes = fixed_row_bytes(weights->columns, 1);
-    size_t begin;
-    size_t end;
-    team_share(self, weights->rows, Q8_PANEL_ROWS, &begin, &end);
-    for (size_t done = 0; done < batch && begin < end; done += BATCH) {
-        size_t count = batch - done < BATCH ? batch - done : BATCH;
-        float *y = map->y + done * y_stride;
-        kernel()->q8.multiply(weights->panels + q8_bytes(begin, weights->columns), end - begin,
-                              weights->columns, x + done * row_bytes, count, y + begin, y_stride);
-        for (size_t b = 0; b < count && map->bias != NULL; b++)
-            for (size_t row = begin; row < end; row++)
-                y[b * y_stride + row] += map->bias[row];
+    float *y = map->y + done * y_stride;
+    kernel()->q8.multiply(weights->panels + q8_bytes(first, weights->columns), rows,
+                          weights->columns, x + done * fixed_row_bytes(weights->columns, 1), batch,
+                          y + first, y_stride);
+    for (size_t b = 0; b < batch && map->bias != NULL; b++)
+        for (size_t row = first; row < first + rows; row++)
+            y[b * y_stride + row] += map->bias[row];
+}
+
+static size_t panels_of(const q8_matrix *weights)
+{
+    return (weights->rows + Q8_PANEL_ROWS - 1) / Q8_PANEL_ROWS;
+}
+
+/* One activation row: all weights are read once, in order. */
+static void multiply_one(const team *self, const q8_map *maps, size_t count, const uint8_t *x)
+{
+    size_t panels = 0;
+    for (size_t i = 0; i < count; i++)
+        panels += panels_of(maps[i].weights);
+    team_work work = team_begin(self, panels);
+    while (team_next(&work)) {
+        size_t before = 0;
+        size_t begin;
+        size_t end;
+        for (size_t i = 0; i < count; i++) {
+            if (!team_meets(&work, panels_of(maps[i].weights), &before, &begin, &end))
+                continue;
+            size_t first = begin * Q8_PANEL_ROWS;
+            multiply_part(&maps[i], first,
+                          least(end * Q8_PANEL_ROWS, maps[i].weights->rows) - first, x, 0, 1, 0);
+        }
+    }
+}
+
+/* Many: threads take units of weight rows by batches as they come to them. */
+static void multiply_many(const team *self, const q8_map *maps, size_t count, const uint8_t *x,
+                          size_t batch, size_t y_stride)
+{
+    size_t batches = (batch + BATCH - 1) / BATCH;
+    size_t before = 0; /* units of the maps before this one */
+    size_t taken = team_take(self);
+    for (size_t i = 0; i < count; i++) {
+        size_t rows = maps[i].weights->rows;
+        size_t units = (rows + UNIT - 1) / UNIT;
+        for (; taken - before < units * batches; taken = team_take(self)) {
+            size_t first = (taken - before) % units * UNIT;
+            size_t done = (taken - before) / units * BATCH;
+            multiply_part(&maps[i], first, least(UNIT, rows - first), x, done,
+                          least(BATCH, batch - done), y_stride);
+        }
+        before += units * batches;
     }
 }
 
 void op_q8_linear_maps(const team *self, const q8_map *maps, size_t count, const uint8_t *x,
                        size_t batch, size_t y_stride)
 {
-    for (size_t i = 0; i < count; i++)
-        multiply_share(self, &maps[i], x, batch, y_stride);
+    if (batch == 1)
+        multiply_one(self, maps, count, x);
+    else
+        multiply_many(self, maps, count, x, batch, y_stride);
     team_wait(self);
 }

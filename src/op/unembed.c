@@ -179,14 +179,16 @@ static void estimate_block(row_search *search, size_t first, size_t count, size_
 
 void op_estimate(const team *self, const float *x, row_search *search)
 {
-    size_t begin;
-    size_t end;
+    size_t rows = search->sketch->rows;
     if (self->rank == 0)
         take_vector(x, search);
     team_wait(self);
-    team_share(self, search->sketch->rows, SEARCH_BLOCK, &begin, &end);
-    for (size_t row = begin; search->usable && row < end; row += SEARCH_BLOCK)
-        estimate_block(search, row, end - row < SEARCH_BLOCK ? end - row : SEARCH_BLOCK, end);
+    team_work work = team_begin(self, (rows + SEARCH_BLOCK - 1) / SEARCH_BLOCK);
+    while (search->usable && team_next(&work)) {
+        size_t end = work.end * SEARCH_BLOCK < rows ? work.end * SEARCH_BLOCK : rows;
+        for (size_t row = work.begin * SEARCH_BLOCK; row < end; row += SEARCH_BLOCK)
+            estimate_block(search, row, end - row < SEARCH_BLOCK ? end - row : SEARCH_BLOCK, end);
+    }
     team_wait(self);
 }
 

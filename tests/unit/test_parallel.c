@@ -1,5 +1,7 @@
-/* op/parallel: who runs where, and that affinities are afterwards what they were. */
+/* op/parallel: who runs where, that affinities are afterwards what they were, and that all units of
+ * work are done once. */
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -55,6 +57,63 @@ static void check_places(void)
     CHECK(s.allowed[0] == before, "a processor that is not there");
 }
 
+/* ---- work in units --------------------------------------------------------------------------- */
+
+/* Work of three parts, and pieces that are taken behind it. */
+enum { PARTS = 3, OTHERS = 5 };
+
+typedef struct shared_work {
+    size_t units[PARTS];
+    atomic_int seen[PARTS][MOST * MOST];
+    atomic_int others[OTHERS];
+    atomic_bool late; /* a thread's first run was not the one that is dealt out to it */
+} shared_work;
+
+static void do_units(const team *self, void *user)
+{
+    shared_work *s = user;
+    size_t all = s->units[0] + s->units[1] + s->units[2];
+    team_work work = team_begin(self, all);
+    bool first = true;
+    while (team_next(&work)) {
+        size_t before = 0;
+        size_t begin;
+        size_t end;
+        if (first && all >= 4 * self->size && work.begin != all / 4 * 3 * self->rank / self->size)
+            atomic_store(&s->late, true);
+        first = false;
+        for (size_t part = 0; part < PARTS; part++)
+            if (team_meets(&work, s->units[part], &before, &begin, &end))
+                for (size_t unit = begin; unit < end; unit++)
+                    atomic_fetch_add(&s->seen[part][unit], 1);
+    }
+    for (size_t taken = work.taken; taken - work.pieces < OTHERS; taken = team_take(self))
+        atomic_fetch_add(&s->others[taken - work.pieces], 1);
+    team_wait(self);
+}
+
+/* Every unit and every other piece goes to one thread, and nothing else is done. */
+static void check_work(void)
+{
+    static const size_t cases[][PARTS] = {{0, 0, 0}, {1, 0, 0},    {0, 1, 2},     {3, 0, 1},
+                                          {5, 7, 9}, {40, 40, 40}, {180, 90, 33}, {1, 2880, 7}};
+    for (uint32_t threads = 1; threads <= 5; threads++) {
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+            static shared_work s;
+            memset(&s, 0, sizeof s);
+            memcpy(s.units, cases[i], sizeof s.units);
+            parallel_run(threads, do_units, &s);
+            bool good = !atomic_load(&s.late);
+            for (size_t part = 0; part < PARTS; part++)
+                for (size_t unit = 0; unit < MOST * MOST; unit++)
+                    good = good && s.seen[part][unit] == (unit < s.units[part]);
+            for (size_t piece = 0; piece < OTHERS; piece++)
+                good = good && s.others[piece] == 1;
+            CHECK(good, "case %zu on %u threads", i, threads);
+        }
+    }
+}
+
 /* ---- executors ------------------------------------------------------------------------------- */
 
 static bool pinned(const gptoss_model *model, uint32_t threads, gptoss_pinning pinning)
@@ -95,6 +154,7 @@ static void check_executors(void)
 int main(void)
 {
     check_places();
+    check_work();
     check_executors();
     return test_result();
 }
