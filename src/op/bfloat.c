@@ -225,20 +225,18 @@ static unit dot_part(const matrix *weights, size_t begin, size_t end, const uint
     return part;
 }
 
+static size_t dot_units_of_map(const void *maps, size_t map)
+{
+    return dot_units(((const linear_map *)maps)[map].weights);
+}
+
 /* One activation row: all weights are read once, in order. */
 static void dot_maps(const team *self, const linear_map *maps, size_t count, const uint16_t *x)
 {
-    size_t units = 0;
-    for (size_t i = 0; i < count; i++)
-        units += dot_units(maps[i].weights);
-    team_work work = team_begin(self, units);
+    team_work work = team_begin(self, (team_parts){count, dot_units_of_map, maps});
     while (team_next(&work)) {
-        size_t before = 0;
-        size_t begin;
-        size_t end;
-        for (size_t i = 0; i < count; i++)
-            if (team_meets(&work, dot_units(maps[i].weights), &before, &begin, &end))
-                add_bias(&maps[i], dot_part(maps[i].weights, begin, end, x, maps[i].y), 1, 0);
+        const linear_map *map = &maps[work.part];
+        add_bias(map, dot_part(map->weights, work.begin, work.end, x, map->y), 1, 0);
     }
 }
 
@@ -348,28 +346,23 @@ static void add_biases(const grouped *g, size_t expert, unit of)
                     rows);
 }
 
+static size_t dot_units_of_expert(const void *of, size_t expert)
+{
+    const grouped *g = of;
+    return batch_of(g->route, expert) == 1 ? dot_units(&g->weights->first) : 0;
+}
+
 /* All experts with one activation row. Returns the work, done. */
 static team_work dot_experts(const team *self, const grouped *g)
 {
-    const routing *route = g->route;
-    size_t rows = g->weights->first.rows;
     size_t numbers = row_numbers(g->weights->first.columns);
-    size_t units = dot_units(&g->weights->first);
-    size_t experts = 0;
-    for (size_t expert = 0; expert < route->experts; expert++)
-        experts += batch_of(route, expert) == 1;
-    team_work work = team_begin(self, experts * units);
+    team_work work = team_begin(self, (team_parts){g->route->experts, dot_units_of_expert, g});
     while (team_next(&work)) {
-        size_t before = 0;
-        size_t begin;
-        size_t end;
-        for (size_t expert = 0; expert < route->experts; expert++) {
-            size_t place = route->start[expert];
-            matrix one = matrix_stack_at(g->weights, expert);
-            if (batch_of(route, expert) == 1 && team_meets(&work, units, &before, &begin, &end))
-                add_biases(g, expert,
-                           dot_part(&one, begin, end, g->x + place * numbers, g->y + place * rows));
-        }
+        size_t place = g->route->start[work.part];
+        matrix one = matrix_stack_at(g->weights, work.part);
+        add_biases(g, work.part,
+                   dot_part(&one, work.begin, work.end, g->x + place * numbers,
+                            g->y + place * g->weights->first.rows));
     }
     return work;
 }

@@ -151,23 +151,24 @@ static void multiply_one(const grouped *g, size_t expert, size_t first, size_t e
     add_biases(g, expert, p, first, own.rows);
 }
 
+/* Units of an expert that has one activation row. */
+enum { ONE_ROWS = 32 };
+
+static size_t one_units(const void *of, size_t expert)
+{
+    const grouped *g = of;
+    size_t units = (g->weights->first.rows + ONE_ROWS - 1) / ONE_ROWS;
+    return batch_of(g->route, expert) == 1 ? units : 0;
+}
+
 /* All experts with one activation row. Where the units of the others begin to be counted. */
 static unit_counter multiply_ones(const grouped *g)
 {
-    enum { UNIT = 32 };
-    size_t rows = g->weights->first.rows;
-    size_t units = (rows + UNIT - 1) / UNIT;
-    size_t experts = 0;
-    for (size_t expert = 0; expert < g->route->experts; expert++)
-        experts += batch_of(g->route, expert) == 1;
-    team_work work = team_begin(g->self, experts * units);
+    team_work work = team_begin(g->self, (team_parts){g->route->experts, one_units, g});
     while (team_next(&work)) {
-        size_t before = 0;
-        size_t begin;
-        size_t end;
-        for (size_t expert = 0; expert < g->route->experts; expert++)
-            if (batch_of(g->route, expert) == 1 && team_meets(&work, units, &before, &begin, &end))
-                multiply_one(g, expert, begin * UNIT, end == units ? rows : end * UNIT);
+        size_t rows = g->weights->first.rows;
+        size_t end = work.end * ONE_ROWS;
+        multiply_one(g, work.part, work.begin * ONE_ROWS, end < rows ? end : rows);
     }
     return (unit_counter){work.taken, work.pieces};
 }

@@ -74,29 +74,24 @@ static void multiply_maps(const team *self, const linear_map *maps, size_t count
     }
 }
 
+static size_t units_of_map(const void *maps, size_t map)
+{
+    return units_of(((const linear_map *)maps)[map].weights);
+}
+
 /* One row of x: all weights are read once, in order. */
 static void dot_maps(const team *self, const linear_map *maps, size_t count, const float *x,
                      float *panel)
 {
-    size_t units = 0;
-    for (size_t i = 0; i < count; i++)
-        units += units_of(maps[i].weights);
-    team_work work = team_begin(self, units);
+    team_work work = team_begin(self, (team_parts){count, units_of_map, maps});
     while (team_next(&work)) {
-        size_t before = 0;
-        size_t begin;
-        size_t end;
-        for (size_t i = 0; i < count; i++) {
-            const linear_map *map = &maps[i];
-            if (!team_meets(&work, units_of(map->weights), &before, &begin, &end))
-                continue;
-            size_t first = begin * MATRIX_UNIT_ROWS;
-            size_t after = end * MATRIX_UNIT_ROWS;
-            if (after > map->weights->rows)
-                after = map->weights->rows;
-            matrix_dot(map->weights, first, after - first,
-                       map->bias == NULL ? NULL : map->bias + first, x, map->y + first, panel);
-        }
+        const linear_map *map = &maps[work.part];
+        size_t first = work.begin * MATRIX_UNIT_ROWS;
+        size_t end = work.end * MATRIX_UNIT_ROWS;
+        if (end > map->weights->rows)
+            end = map->weights->rows;
+        matrix_dot(map->weights, first, end - first, map->bias == NULL ? NULL : map->bias + first,
+                   x, map->y + first, panel);
     }
 }
 

@@ -191,40 +191,47 @@ static size_t piece_units(const team_work *work)
     return (work->units - even_units(work)) / (PIECES * (size_t)work->self->size) + 1;
 }
 
-team_work team_begin(const team *self, size_t units)
+team_work team_begin(const team *self, team_parts parts)
 {
-    team_work work = {.self = self, .units = units};
+    team_work work = {.self = self, .parts = parts};
+    for (size_t part = 0; part < parts.count; part++)
+        work.units += parts.units(parts.of, part);
     size_t piece = piece_units(&work);
-    work.pieces = (units - even_units(&work) + piece - 1) / piece;
+    work.pieces = (work.units - even_units(&work) + piece - 1) / piece;
     return work;
 }
 
-bool team_next(team_work *work)
+/* Goes to this thread's next run. Returns whether there is one. */
+static bool next_run(team_work *work)
 {
     size_t even = even_units(work);
     size_t piece = piece_units(work);
     if (!work->started) {
         work->started = true;
-        work->begin = even * work->self->rank / work->self->size;
-        work->end = even * (work->self->rank + 1) / work->self->size;
-        if (work->begin < work->end)
+        work->at = even * work->self->rank / work->self->size;
+        work->run_end = even * (work->self->rank + 1) / work->self->size;
+        if (work->at < work->run_end)
             return true;
     }
     work->taken = team_take(work->self);
     if (work->taken >= work->pieces)
         return false;
-    work->begin = even + work->taken * piece;
-    work->end = work->begin + piece < work->units ? work->begin + piece : work->units;
+    work->at = even + work->taken * piece;
+    work->run_end = work->at + piece < work->units ? work->at + piece : work->units;
     return true;
 }
 
-bool team_meets(const team_work *work, size_t units, size_t *before, size_t *begin, size_t *end)
+bool team_next(team_work *work)
 {
-    size_t start = *before;
-    *before += units;
-    if (work->end <= start || work->begin >= *before)
+    if (work->at == work->run_end && !next_run(work))
         return false;
-    *begin = work->begin > start ? work->begin - start : 0;
-    *end = work->end < *before ? work->end - start : units;
+    size_t units = work->parts.units(work->parts.of, work->part);
+    while (work->at - work->before >= units) { /* runs follow each other upwards */
+        work->before += units;
+        units = work->parts.units(work->parts.of, ++work->part);
+    }
+    work->begin = work->at - work->before;
+    work->end = work->run_end - work->before < units ? work->run_end - work->before : units;
+    work->at = work->before + work->end;
     return true;
 }

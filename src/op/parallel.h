@@ -56,30 +56,38 @@ size_t team_take(const team *self);
 void team_share(const team *self, size_t total, size_t unit, size_t *begin, size_t *end);
 
 /*
- * Work in units that lie one behind another in memory, such as the rows of a matrix. A thread
- * begins with a run of its own, three quarters of an equal share, and then takes a few units of the
- * last quarter at a time: so memory is read in order, and threads of different speed end together.
- * All numbers of team_take since the last team_wait must be this work's.
+ * Work in parts, each in units that lie one behind another in memory, such as the rows of a matrix.
+ * A thread begins with a run of its own, three quarters of an equal share of them all, and then
+ * takes a few units of the last quarter at a time: so memory is read in order, and threads of
+ * different speed end together. All numbers of team_take since the last team_wait must be this
+ * work's.
  */
+typedef struct team_parts {
+    size_t count;
+    size_t (*units)(const void *of, size_t part);
+    const void *of;
+} team_parts;
+
 typedef struct team_work {
     const team *self;
-    size_t units;
-    size_t begin; /* the units that this thread has now: [begin, end) */
+    team_parts parts;
+    size_t part; /* what this thread has to do: units [begin, end) of a part */
+    size_t begin;
     size_t end;
     size_t pieces; /* that are taken by number */
     size_t taken;
+    size_t units;  /* of all parts; below they are counted through them */
+    size_t before; /* units of the parts before this one */
+    size_t at;     /* this thread's run, but for what it has had: [at, run_end) */
+    size_t run_end;
     bool started;
 } team_work;
 
-team_work team_begin(const team *self, size_t units);
+team_work team_begin(const team *self, team_parts parts);
 
 /* Goes to this thread's next units. Returns whether there are any; if not, `taken` is a number of
  * team_take beyond those of this work, which are below `pieces`: other work may go on from there.
  */
 bool team_next(team_work *work);
-
-/* Of several parts that are counted as one work, one after another: whether this thread has units
- * [*begin, *end) of the part of `units` units that has *before units before it; goes behind it. */
-bool team_meets(const team_work *work, size_t units, size_t *before, size_t *begin, size_t *end);
 
 #endif

@@ -36,29 +36,20 @@ static void multiply_part(const q8_map *map, size_t first, size_t rows, const ui
             y[b * y_stride + row] += map->bias[row];
 }
 
-static size_t panels_of(const q8_matrix *weights)
+static size_t panels_of(const void *maps, size_t map)
 {
-    return (weights->rows + Q8_PANEL_ROWS - 1) / Q8_PANEL_ROWS;
+    return (((const q8_map *)maps)[map].weights->rows + Q8_PANEL_ROWS - 1) / Q8_PANEL_ROWS;
 }
 
 /* One activation row: all weights are read once, in order. */
 static void multiply_one(const team *self, const q8_map *maps, size_t count, const uint8_t *x)
 {
-    size_t panels = 0;
-    for (size_t i = 0; i < count; i++)
-        panels += panels_of(maps[i].weights);
-    team_work work = team_begin(self, panels);
+    team_work work = team_begin(self, (team_parts){count, panels_of, maps});
     while (team_next(&work)) {
-        size_t before = 0;
-        size_t begin;
-        size_t end;
-        for (size_t i = 0; i < count; i++) {
-            if (!team_meets(&work, panels_of(maps[i].weights), &before, &begin, &end))
-                continue;
-            size_t first = begin * Q8_PANEL_ROWS;
-            multiply_part(&maps[i], first,
-                          least(end * Q8_PANEL_ROWS, maps[i].weights->rows) - first, x, 0, 1, 0);
-        }
+        const q8_map *map = &maps[work.part];
+        size_t first = work.begin * Q8_PANEL_ROWS;
+        size_t end = least(work.end * Q8_PANEL_ROWS, map->weights->rows);
+        multiply_part(map, first, end - first, x, 0, 1, 0);
     }
 }
 

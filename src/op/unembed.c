@@ -177,13 +177,20 @@ static void estimate_block(row_search *search, size_t first, size_t count, size_
     search->blocks[first / SEARCH_BLOCK] = block;
 }
 
+static size_t blocks_of(const void *of, size_t part)
+{
+    const sketch *s = of;
+    (void)part; /* the only one */
+    return (s->rows + SEARCH_BLOCK - 1) / SEARCH_BLOCK;
+}
+
 void op_estimate(const team *self, const float *x, row_search *search)
 {
     size_t rows = search->sketch->rows;
     if (self->rank == 0)
         take_vector(x, search);
     team_wait(self);
-    team_work work = team_begin(self, (rows + SEARCH_BLOCK - 1) / SEARCH_BLOCK);
+    team_work work = team_begin(self, (team_parts){1, blocks_of, search->sketch});
     while (search->usable && team_next(&work)) {
         size_t end = work.end * SEARCH_BLOCK < rows ? work.end * SEARCH_BLOCK : rows;
         for (size_t row = work.begin * SEARCH_BLOCK; row < end; row += SEARCH_BLOCK)

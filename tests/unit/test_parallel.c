@@ -69,23 +69,25 @@ typedef struct shared_work {
     atomic_bool late; /* a thread's first run was not the one that is dealt out to it */
 } shared_work;
 
+static size_t units_of(const void *of, size_t part)
+{
+    const shared_work *s = of;
+    return s->units[part];
+}
+
 static void do_units(const team *self, void *user)
 {
     shared_work *s = user;
     size_t all = s->units[0] + s->units[1] + s->units[2];
-    team_work work = team_begin(self, all);
-    bool first = true;
-    while (team_next(&work)) {
-        size_t before = 0;
-        size_t begin;
-        size_t end;
-        if (first && all >= 4 * self->size && work.begin != all / 4 * 3 * self->rank / self->size)
+    size_t own = all / 4 * 3 * self->rank / self->size; /* where this thread should begin */
+    bool first = all >= 4 * (size_t)self->size;
+    team_work work = team_begin(self, (team_parts){PARTS, units_of, s});
+    for (; team_next(&work); first = false) {
+        size_t before = work.part == 0 ? 0 : s->units[0] + (work.part == 2 ? s->units[1] : 0);
+        if (first && before + work.begin != own)
             atomic_store(&s->late, true);
-        first = false;
-        for (size_t part = 0; part < PARTS; part++)
-            if (team_meets(&work, s->units[part], &before, &begin, &end))
-                for (size_t unit = begin; unit < end; unit++)
-                    atomic_fetch_add(&s->seen[part][unit], 1);
+        for (size_t unit = work.begin; unit < work.end; unit++)
+            atomic_fetch_add(&s->seen[work.part][unit], 1);
     }
     for (size_t taken = work.taken; taken - work.pieces < OTHERS; taken = team_take(self))
         atomic_fetch_add(&s->others[taken - work.pieces], 1);
