@@ -4,9 +4,8 @@
 
 #include "kernel/kernel.h"
 
-/* Activation rows that a panel serves before the next one, few enough to stay in cache, and weight
- * rows that a thread takes at a time. */
-enum { BATCH = 96, UNIT = 8 * Q8_PANEL_ROWS };
+/* Activation rows that a panel serves before the next one: few enough to stay in cache. */
+enum { BATCH = 96 };
 
 static size_t least(size_t a, size_t b)
 {
@@ -53,20 +52,32 @@ static void multiply_one(const team *self, const q8_map *maps, size_t count, con
     }
 }
 
+/* Weight rows that a thread takes at a time: few enough for every thread to come several times. */
+static size_t unit_rows(const team *self, const q8_map *maps, size_t count, size_t batches)
+{
+    enum { MOST = 8, TIMES = 8 };
+    size_t panels = 0;
+    for (size_t i = 0; i < count; i++)
+        panels += panels_of(maps, i);
+    size_t each = panels * batches / (TIMES * (size_t)self->size);
+    return (each < 1 ? 1 : least(each, MOST)) * Q8_PANEL_ROWS;
+}
+
 /* Many: threads take units of weight rows by batches as they come to them. */
 static void multiply_many(const team *self, const q8_map *maps, size_t count, const uint8_t *x,
                           size_t batch, size_t y_stride)
 {
     size_t batches = (batch + BATCH - 1) / BATCH;
+    size_t unit = unit_rows(self, maps, count, batches);
     size_t before = 0; /* units of the maps before this one */
     size_t taken = team_take(self);
     for (size_t i = 0; i < count; i++) {
         size_t rows = maps[i].weights->rows;
-        size_t units = (rows + UNIT - 1) / UNIT;
+        size_t units = (rows + unit - 1) / unit;
         for (; taken - before < units * batches; taken = team_take(self)) {
-            size_t first = (taken - before) % units * UNIT;
+            size_t first = (taken - before) % units * unit;
             size_t done = (taken - before) / units * BATCH;
-            multiply_part(&maps[i], first, least(UNIT, rows - first), x, done,
+            multiply_part(&maps[i], first, least(unit, rows - first), x, done,
                           least(BATCH, batch - done), y_stride);
         }
         before += units * batches;
