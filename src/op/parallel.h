@@ -64,8 +64,8 @@ void team_share(const team *self, size_t total, size_t unit, size_t *begin, size
  */
 typedef struct team_parts {
     size_t count;
-    size_t (*units)(const void *of, size_t part);
-    const void *of;
+    size_t (*units)(const void *of, size_t part); /* of a part; may be none */
+    const void *of;                               /* must outlive the work */
 } team_parts;
 
 typedef struct team_work {
@@ -75,7 +75,7 @@ typedef struct team_work {
     size_t begin;
     size_t end;
     size_t pieces; /* that are taken by number */
-    size_t taken;
+    size_t taken;  /* the last number from team_take */
     size_t units;  /* of all parts; below they are counted through them */
     size_t before; /* units of the parts before this one */
     size_t at;     /* this thread's run, but for what it has had: [at, run_end) */
@@ -83,6 +83,7 @@ typedef struct team_work {
     bool started;
 } team_work;
 
+/* Every thread of the team begins the same work. */
 team_work team_begin(const team *self, team_parts parts);
 
 /* Goes to this thread's next units. Returns whether there are any; if not, `taken` is a number of
