@@ -82,6 +82,9 @@ static void find_features(void)
     has.bf16 = has.avx512 && has_avx512_bf16();
     has.bf16_doubles = has.bf16 && __builtin_cpu_is("amd");
     has.zen4 = is_zen4(&has);
+    has.fetching = has.zen4                    ? CPU_FETCHES_NEAR
+                   : __builtin_cpu_is("intel") ? CPU_FETCHES_TWICE
+                                               : CPU_FETCHES_ONCE;
     has.amx = has.bf16 && may_use_amx();
 #endif
     hardware = has;

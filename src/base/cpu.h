@@ -19,6 +19,15 @@ typedef enum cpu_level {
 /* The names of all levels in one sentence, for messages. */
 #define CPU_LEVEL_NAMES "plain, avx2, avx512, avx512-vnni, avx512-bf16 or amx"
 
+/* How weights that are read once come from memory fastest (kernel/ahead.h). */
+typedef enum cpu_fetching {
+    CPU_FETCHES_ONCE,  /* asked for into the first cache */
+    CPU_FETCHES_TWICE, /* into the second, and later into the first: Intel's */
+    CPU_FETCHES_NEAR,  /* at the last moment where they are read as they lie, else twice: Zen 4 */
+} cpu_fetching;
+
+#define CPU_FETCHINGS 3
+
 /* What kernels ask for, one by one: a processor may have VNNI without BF16, or the reverse. */
 typedef struct cpu_features {
     bool avx2;         /* AVX2, FMA and F16C */
@@ -28,8 +37,9 @@ typedef struct cpu_features {
     bool bf16;         /* AVX-512 BF16, */
     bool bf16_doubles; /* which multiplies twice as many numbers a second as float32's FMA: AMD's
                           does, Intel's does half as many */
-    bool zen4;         /* AMD's Zen 4, for which some kernels have forms of their own */
-    bool amx;          /* AMX tiles of bfloat16 numbers, which the system lets this process use */
+    bool zen4;         /* AMD's Zen 4, which scales floats in units of their own */
+    cpu_fetching fetching;
+    bool amx; /* AMX tiles of bfloat16 numbers, which the system lets this process use */
 } cpu_features;
 
 /* One of CPU_LEVEL_NAMES. */

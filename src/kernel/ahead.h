@@ -2,9 +2,9 @@
  * How far ahead the kernels of one activation row ask for their weights. They ask for every line
  * once, one behind another as they lie in memory, whatever order they read them in.
  *
- * Zen 5 reads fastest when lines are asked for 8 to 12 KB ahead, into the first cache, and Intel
- * has shown no preference. On Zen 4 weights that are read as they lie are best left to its own
- * prefetcher and asked for at the last moment; others come first into the second cache.
+ * Zen 5 reads fastest when lines are asked for 8 to 12 KB ahead, into the first cache. Intel's and
+ * Zen 4 want them first in the second cache, but for weights that are read as they lie on Zen 4:
+ * these are best left to its own prefetcher and asked for at the last moment.
  */
 #ifndef KERNEL_AHEAD_H
 #define KERNEL_AHEAD_H
@@ -24,10 +24,10 @@ static inline __attribute__((always_inline)) void ask(const void *line, distance
     __builtin_prefetch((const char *)line + ahead.first, 0, 3);
 }
 
-/* Rows that are read several at a time, on Zen 4. */
-#define AHEAD_ZEN4 ((distance){12288, 4096})
+/* Where lines are asked for twice. */
+#define AHEAD_TWICE ((distance){12288, 4096})
 
-/* Rows that are read one line behind another, on Zen 4. */
-#define NEAR_ZEN4 ((distance){0, 256})
+/* Rows that are read one line behind another, where they are asked for at the last moment. */
+#define AHEAD_NEAR ((distance){0, 256})
 
 #endif

@@ -44,6 +44,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/cpu.h"
 #include "kernel/dense.h"
 
 #define BFLOAT_STEP        32 /* numbers */
@@ -165,11 +166,11 @@ typedef struct bfloat_tables {
     bfloat_table tiles;
 } bfloat_tables;
 
-/* The overlays, lowest level first. zen4: as in base/cpu.h. */
+/* The overlays, lowest level first. */
 void bfloat_overlay_plain(bfloat_tables *tables);
-void bfloat_overlay_panel_bf16(bfloat_tables *tables);        /* rounding, and panels */
-void bfloat_overlay_one_bf16(bfloat_table *lanes, bool zen4); /* one activation row */
-void bfloat_overlay_many_bf16(bfloat_table *lanes);           /* many */
+void bfloat_overlay_panel_bf16(bfloat_tables *tables);                    /* rounding, and panels */
+void bfloat_overlay_one_bf16(bfloat_table *lanes, cpu_fetching fetching); /* one activation row */
+void bfloat_overlay_many_bf16(bfloat_table *lanes);                       /* many */
 void bfloat_overlay_one_amx(bfloat_table *tiles);
 void bfloat_overlay_many_amx(bfloat_table *tiles);
 

@@ -32,6 +32,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/cpu.h"
 #define DENSE_GROUP_ROWS    4
 #define DENSE_BLOCK_COLUMNS 64
 #define DENSE_BLOCK_BYTES   384
@@ -73,10 +74,10 @@ typedef struct dense_kernels {
     dense_pack_fn pack;
 } dense_kernels;
 
-/* The overlays, lowest level first. zen4: as in base/cpu.h. */
+/* The overlays, lowest level first. */
 void dense_overlay_plain(dense_kernels *table);
-void dense_overlay_avx2(dense_kernels *table, bool zen4);
-void dense_overlay_avx512(dense_kernels *table, bool zen4);
+void dense_overlay_avx2(dense_kernels *table, cpu_fetching fetching);
+void dense_overlay_avx512(dense_kernels *table, cpu_fetching fetching);
 
 /* Packing in plain C. */
 int dense_pack_plain(const uint8_t *numbers, const uint8_t *place, const uint8_t *table,

@@ -24,9 +24,10 @@
 
 #define PARTS (32 / PART)
 
-/* How far ahead weights are asked for. A stream for each row, or the second cache before, cost a
- * tenth of the speed from memory. */
+/* How far ahead weights are asked for. A stream for each row cost a tenth of the speed from memory.
+ */
 #define BF16_AHEAD   ((distance){0, 16384})
+#define BF16_TWICE   ((distance){24576, 2048})
 #define PACKED_AHEAD ((distance){0, 9216})
 
 /* ---- one row of x, BF16 ---------------------------------------------------------------------- */
@@ -46,8 +47,9 @@ INLINE void load32(const float *x, part *out)
         out[p] = part_load(x + PART * p);
 }
 
-/* `rows` is a constant after inlining. */
-INLINE void bf16_tile(const uint8_t *w, size_t rows, const float *x, size_t n, float *y)
+/* `rows` and `ahead` are constants after inlining, here and below. */
+INLINE void bf16_tile(const uint8_t *w, size_t rows, const float *x, size_t n, distance ahead,
+                      float *y)
 {
     part sums[DENSE_GROUP_ROWS][PARTS];
     part xs[PARTS];
@@ -63,7 +65,7 @@ INLINE void bf16_tile(const uint8_t *w, size_t rows, const float *x, size_t n, f
         UNROLL(4)
         for (size_t r = 0; r < rows; r++) {
             const uint8_t *at = w + 2 * (r * n + 32 * i);
-            ask(w + (rows * i + r) * DENSE_LINE, BF16_AHEAD);
+            ask(w + (rows * i + r) * DENSE_LINE, ahead);
             take_bf16(at, xs, sums[r]);
         }
     }
@@ -84,13 +86,24 @@ INLINE void bf16_tile(const uint8_t *w, size_t rows, const float *x, size_t n, f
         y[r] = part_fold(sums[r]);
 }
 
-static void rows_bf16(const uint8_t *w, size_t rows, const float *x, size_t n, float *y)
+INLINE void all_bf16(const uint8_t *w, size_t rows, const float *x, size_t n, distance ahead,
+                     float *y)
 {
     size_t r = 0;
     for (; r + 4 <= rows; r += 4)
-        bf16_tile(w + 2 * r * n, 4, x, n, y + r);
+        bf16_tile(w + 2 * r * n, 4, x, n, ahead, y + r);
     for (; r < rows; r++)
-        bf16_tile(w + 2 * r * n, 1, x, n, y + r);
+        bf16_tile(w + 2 * r * n, 1, x, n, ahead, y + r);
+}
+
+static void rows_bf16(const uint8_t *w, size_t rows, const float *x, size_t n, float *y)
+{
+    all_bf16(w, rows, x, n, BF16_AHEAD, y);
+}
+
+static void rows_bf16_twice(const uint8_t *w, size_t rows, const float *x, size_t n, float *y)
+{
+    all_bf16(w, rows, x, n, BF16_TWICE, y);
 }
 
 /* ---- one row of x, packed -------------------------------------------------------------------- */
@@ -196,13 +209,12 @@ INLINE void packed_tile(const packed_group *group, const float *x, size_t n, dis
         y[r] = part_fold(sums[r]);
 }
 
-/* `ahead` is a constant after inlining, here and above. */
 INLINE void all_packed(const uint8_t *data, const dense_group *groups, size_t count, const float *x,
                        size_t n, distance ahead, float *y)
 {
     for (size_t g = 0; g < count; g++) {
         if (groups[g].escapes == DENSE_RAW) {
-            bf16_tile(data + (size_t)groups[g].line * DENSE_LINE, 4, x, n, y + 4 * g);
+            bf16_tile(data + (size_t)groups[g].line * DENSE_LINE, 4, x, n, BF16_AHEAD, y + 4 * g);
             continue;
         }
         packed_group group = group_open(data, &groups[g]);
@@ -216,13 +228,19 @@ static void rows_packed(const uint8_t *data, const dense_group *groups, size_t c
     all_packed(data, groups, count, x, n, PACKED_AHEAD, y);
 }
 
+static void rows_packed_twice(const uint8_t *data, const dense_group *groups, size_t count,
+                              const float *x, size_t n, float *y)
+{
+    all_packed(data, groups, count, x, n, AHEAD_TWICE, y);
+}
+
 /* Where x leaves no room in the first cache for a stream of weights to run through, the processor's
  * own prefetcher does not follow that stream well. */
-static void rows_packed_zen4(const uint8_t *data, const dense_group *groups, size_t count,
+static void rows_packed_near(const uint8_t *data, const dense_group *groups, size_t count,
                              const float *x, size_t n, float *y)
 {
     if (n <= 3072)
-        all_packed(data, groups, count, x, n, NEAR_ZEN4, y);
+        all_packed(data, groups, count, x, n, AHEAD_NEAR, y);
     else
         all_packed(data, groups, count, x, n, (distance){12288, 1024}, y);
 }
@@ -265,9 +283,11 @@ static void unpack(const uint8_t *data, const dense_group *where, size_t first, 
     }
 }
 
-void DENSE_OVERLAY(dense_kernels *table, bool zen4)
+void DENSE_OVERLAY(dense_kernels *table, cpu_fetching fetching)
 {
-    table->bf16 = rows_bf16;
-    table->packed = zen4 ? rows_packed_zen4 : rows_packed;
+    table->bf16 = fetching == CPU_FETCHES_TWICE ? rows_bf16_twice : rows_bf16;
+    table->packed = fetching == CPU_FETCHES_NEAR    ? rows_packed_near
+                    : fetching == CPU_FETCHES_TWICE ? rows_packed_twice
+                                                    : rows_packed;
     table->unpack = unpack;
 }

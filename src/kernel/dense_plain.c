@@ -72,7 +72,7 @@ static inline void block_unpack(const uint8_t *low, const uint8_t *pairs, place_
 #define INLINE        static inline
 #define UNROLL(n)     /* structures of 16 floats stay in memory anyway */
 #define DENSE_OVERLAY dense_overlay_body
-static void dense_overlay_body(dense_kernels *table, bool zen4);
+static void dense_overlay_body(dense_kernels *table, cpu_fetching fetching);
 #include "kernel/dense_body.h"
 
 void dense_overlay_plain(dense_kernels *table)

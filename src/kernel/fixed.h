@@ -36,6 +36,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/cpu.h"
 #define FIXED_MAX_DIGITS 3
 
 /* Numbers of a group, groups and numbers of a block. */
@@ -155,9 +156,9 @@ void fixed_dot_rows_avx2(const uint8_t *blocks, const uint8_t *scales, size_t ro
 /* The overlays, lowest level first. */
 void fixed_overlay_plain(fixed_table *table);
 void fixed_overlay_avx2(fixed_table *table);
-void fixed_overlay_avx512(fixed_table *table);  /* F, BW, DQ, VL */
-void fixed_overlay_vnni(fixed_table *table);    /* VNNI besides */
-void fixed_overlay_icelake(fixed_table *table); /* VNNI and VBMI besides */
-void fixed_overlay_zen4(fixed_table *table);    /* the same, as Zen 4 likes them */
+void fixed_overlay_avx512(fixed_table *table);                         /* F, BW, DQ, VL */
+void fixed_overlay_vnni(fixed_table *table);                           /* VNNI besides */
+void fixed_overlay_icelake(fixed_table *table, cpu_fetching fetching); /* VNNI and VBMI besides */
+void fixed_overlay_zen4(fixed_table *table); /* the same, as Zen 4 likes them */
 
 #endif

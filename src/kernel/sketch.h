@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/cpu.h"
 #define SKETCH_GROUP 32
 
 /* A digit's sum over the row, at most 255 * 8 * 128 per column, fits in 32 bits. */
@@ -78,10 +79,10 @@ typedef struct sketch_table {
     kernel_sketch_build_fn build;
 } sketch_table;
 
-/* The overlays, lowest level first. zen4: as in base/cpu.h. */
+/* The overlays, lowest level first. */
 void sketch_overlay_plain(sketch_table *table);
 void sketch_overlay_avx2(sketch_table *table);
 void sketch_overlay_avx512(sketch_table *table);
-void sketch_overlay_vnni(sketch_table *table, bool zen4);
+void sketch_overlay_vnni(sketch_table *table, cpu_fetching fetching);
 
 #endif

@@ -17,7 +17,7 @@ void kernel_table_init(kernel_table *table, cpu_features has)
     if (has.avx2) {
         kernel_overlay_avx2(table);
         attend_overlay_avx2(&table->attend);
-        dense_overlay_avx2(&table->dense, has.zen4);
+        dense_overlay_avx2(&table->dense, has.fetching);
         gemm_overlay_avx2(&table->gemm);
         fixed_overlay_avx2(&table->fixed);
         q8_overlay_avx2(&table->q8);
@@ -27,7 +27,7 @@ void kernel_table_init(kernel_table *table, cpu_features has)
     if (has.avx512) {
         kernel_overlay_avx512(table);
         attend_overlay_avx512(&table->attend);
-        dense_overlay_avx512(&table->dense, has.zen4);
+        dense_overlay_avx512(&table->dense, has.fetching);
         gemm_overlay_avx512(&table->gemm);
         fixed_overlay_avx512(&table->fixed);
         sketch_overlay_avx512(&table->sketch);
@@ -36,15 +36,15 @@ void kernel_table_init(kernel_table *table, cpu_features has)
     if (has.vnni) {
         fixed_overlay_vnni(&table->fixed);
         if (has.vbmi)
-            fixed_overlay_icelake(&table->fixed);
+            fixed_overlay_icelake(&table->fixed, has.fetching);
         if (has.vbmi && has.zen4)
             fixed_overlay_zen4(&table->fixed);
         q8_overlay_vnni(&table->q8);
-        sketch_overlay_vnni(&table->sketch, has.zen4);
+        sketch_overlay_vnni(&table->sketch, has.fetching);
     }
     if (has.bf16) {
         bfloat_overlay_panel_bf16(&table->bfloat);
-        bfloat_overlay_one_bf16(&table->bfloat.lanes, has.zen4);
+        bfloat_overlay_one_bf16(&table->bfloat.lanes, has.fetching);
         bfloat_overlay_many_bf16(&table->bfloat.lanes);
         table->bfloat.lanes.pays = has.bf16_doubles;
     }

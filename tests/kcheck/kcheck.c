@@ -69,9 +69,12 @@ int main(int argc, char **argv)
         run(&plain, has, "avx512-vnni without VBMI", bench);
     }
     has = cpu_level_features(cpu_detect());
-    if (has.vnni && has.vbmi) { /* what another processor with these instructions would take */
-        has.zen4 = !has.zen4;
-        run(&plain, has, has.zen4 ? "with Zen 4's forms" : "without Zen 4's forms", bench);
+    for (int i = 1; has.avx2 && i < CPU_FETCHINGS; i++) { /* what other processors would take */
+        static const char *const names[CPU_FETCHINGS] = {
+            "weights asked for once", "weights asked for twice", "weights asked for near"};
+        has.fetching = (has.fetching + 1) % CPU_FETCHINGS;
+        has.zen4 = has.fetching == CPU_FETCHES_NEAR;
+        run(&plain, has, names[has.fetching], bench);
     }
     if (!bench)
         printf("%ld checks, %ld failed\n", checks, failures);

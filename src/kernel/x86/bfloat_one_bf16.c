@@ -182,10 +182,16 @@ static void dot_packed(const uint8_t *data, const dense_group *groups, size_t co
     dot_all_packed(data, groups, count, x, n, PACKED_AHEAD, y);
 }
 
-static void dot_packed_zen4(const uint8_t *data, const dense_group *groups, size_t count,
+static void dot_packed_twice(const uint8_t *data, const dense_group *groups, size_t count,
+                             const uint16_t *x, size_t n, float *y)
+{
+    dot_all_packed(data, groups, count, x, n, AHEAD_TWICE, y);
+}
+
+static void dot_packed_near(const uint8_t *data, const dense_group *groups, size_t count,
                             const uint16_t *x, size_t n, float *y)
 {
-    dot_all_packed(data, groups, count, x, n, NEAR_ZEN4, y);
+    dot_all_packed(data, groups, count, x, n, AHEAD_NEAR, y);
 }
 
 /* ---- MXFP4 ----------------------------------------------------------------------------------- */
@@ -305,15 +311,17 @@ static void dot_mxfp4(const uint8_t *blocks, const uint8_t *scales, size_t rows,
     dot_all_mxfp4(blocks, scales, rows, x, columns, CODED_AHEAD, y);
 }
 
-static void dot_mxfp4_zen4(const uint8_t *blocks, const uint8_t *scales, size_t rows,
-                           const uint16_t *x, size_t columns, float *y)
+static void dot_mxfp4_twice(const uint8_t *blocks, const uint8_t *scales, size_t rows,
+                            const uint16_t *x, size_t columns, float *y)
 {
-    dot_all_mxfp4(blocks, scales, rows, x, columns, AHEAD_ZEN4, y);
+    dot_all_mxfp4(blocks, scales, rows, x, columns, AHEAD_TWICE, y);
 }
 
-void bfloat_overlay_one_bf16(bfloat_table *lanes, bool zen4)
+void bfloat_overlay_one_bf16(bfloat_table *lanes, cpu_fetching fetching)
 {
     lanes->dot_bf16 = dot_bf16;
-    lanes->dot_packed = zen4 ? dot_packed_zen4 : dot_packed;
-    lanes->dot_mxfp4 = zen4 ? dot_mxfp4_zen4 : dot_mxfp4;
+    lanes->dot_packed = fetching == CPU_FETCHES_NEAR    ? dot_packed_near
+                        : fetching == CPU_FETCHES_TWICE ? dot_packed_twice
+                                                        : dot_packed;
+    lanes->dot_mxfp4 = fetching == CPU_FETCHES_ONCE ? dot_mxfp4 : dot_mxfp4_twice;
 }

@@ -49,7 +49,7 @@ static inline void block_unpack(const uint8_t *low, const uint8_t *pairs, place_
 #define INLINE        static inline __attribute__((always_inline))
 #define UNROLL(n)     PRAGMA(GCC unroll n)
 #define DENSE_OVERLAY dense_overlay_body
-static void dense_overlay_body(dense_kernels *table, bool zen4);
+static void dense_overlay_body(dense_kernels *table, cpu_fetching fetching);
 #include "kernel/dense_body.h"
 
 /* Eight numbers of one sixteen and of the next, as they lie in 32-bit lanes of half_unpack. */
@@ -92,8 +92,8 @@ static int pack(const uint8_t *numbers, const uint8_t *place, const uint8_t *tab
                                                 _mm256_cmpeq_epi8(second, none))) != 0;
 }
 
-void dense_overlay_avx2(dense_kernels *table, bool zen4)
+void dense_overlay_avx2(dense_kernels *table, cpu_fetching fetching)
 {
-    dense_overlay_body(table, zen4);
+    dense_overlay_body(table, fetching);
     table->pack = pack;
 }

@@ -1,7 +1,6 @@
 /*
  * One activation row and any number of weight rows, with AVX-512 VNNI. The including file first
- * includes one of fixed_split_avx512.h and fixed_split_vbmi.h, and defines
- *     CODED_AHEAD    how far ahead weights are asked for
+ * includes one of fixed_split_avx512.h and fixed_split_vbmi.h.
  */
 #include <stdbool.h>
 
@@ -172,11 +171,11 @@ FIXED_INLINE __m128 fold_tile(__m512 sums)
 
 /* Asks for what lies ahead of block `block` of a tile. Streams for parts of a tile, or several
  * tiles side by side, cost a tenth of the speed from memory. */
-FIXED_INLINE void ask_ahead(const weight_rows *w, size_t block)
+FIXED_INLINE void ask_ahead(const weight_rows *w, size_t block, distance ahead)
 {
-    const distance ahead = CODED_AHEAD;
     const uint8_t *lines = w->blocks + TILE_ROWS * 64 * block;
-    _mm_prefetch((const char *)w->scales + ahead.first / 16 + TILE_ROWS * 4 * block, _MM_HINT_T0);
+    size_t furthest = ahead.second > 0 ? ahead.second : ahead.first;
+    _mm_prefetch((const char *)w->scales + furthest / 16 + TILE_ROWS * 4 * block, _MM_HINT_T0);
     FIXED_UNROLL(4)
     for (size_t line = 0; line < TILE_ROWS; line++)
         ask(lines + 64 * line, ahead);
@@ -185,15 +184,15 @@ FIXED_INLINE void ask_ahead(const weight_rows *w, size_t block)
 /* Takes the four groups from g on, of which those `inside` are there, into the sums. */
 FIXED_INLINE __m512 take_groups(const weight_rows *w, size_t g, __mmask16 inside,
                                 const uint8_t *turned, const uint8_t *x, const spread_tail *tail,
-                                unsigned digits, __m512 sums)
+                                unsigned digits, distance ahead, __m512 sums)
 {
-    ask_ahead(w, g / FIXED_GROUPS);
+    ask_ahead(w, g / FIXED_GROUPS, ahead);
     __m512 t = dot_block(w->blocks + 16 * g, w->blocks_stride, inside, x, tail, digits);
     return _mm512_fmadd_ps(t, _mm512_mul_ps(scale_values(turned), tail->half_scale), sums);
 }
 
 FIXED_INLINE __m128 dot_tile(const weight_rows *w, const uint8_t *x, const spread_tail *tail,
-                             size_t groups, unsigned digits)
+                             size_t groups, unsigned digits, distance ahead)
 {
     uint8_t turned[64] __attribute__((aligned(64)));
     __m512 sums = _mm512_setzero_ps();
@@ -203,16 +202,17 @@ FIXED_INLINE __m128 dot_tile(const weight_rows *w, const uint8_t *x, const sprea
         size_t g = 0;
         _mm512_store_si512(turned, turn_scales(w->scales + first, w->scales_stride, count));
         for (; g + FIXED_GROUPS <= count; g += FIXED_GROUPS, tail++, x += fixed_block_bytes(digits))
-            sums = take_groups(w, first + g, 0xffff, turned + 4 * g, x, tail, digits, sums);
+            sums = take_groups(w, first + g, 0xffff, turned + 4 * g, x, tail, digits, ahead, sums);
         if (rest > 0)
             sums = take_groups(w, first + g, (__mmask16)((1U << 4 * rest) - 1U), turned + 4 * g, x,
-                               tail, digits, sums);
+                               tail, digits, ahead, sums);
     }
     return fold_tile(sums);
 }
 
 FIXED_INLINE void dot_all(const uint8_t *blocks, const uint8_t *scales, size_t rows,
-                          const uint8_t *x, size_t columns, unsigned digits, float *y)
+                          const uint8_t *x, size_t columns, unsigned digits, distance ahead,
+                          float *y)
 {
     size_t groups = columns / FIXED_GROUP;
     spread_tail tails[MOST_BLOCKS];
@@ -227,20 +227,22 @@ FIXED_INLINE void dot_all(const uint8_t *blocks, const uint8_t *scales, size_t r
         if (!fits || !scales_shift(w.scales, count * groups)) {
             fixed_dot_rows_avx2(w.blocks, w.scales, count, x, columns, digits, y + r);
         } else {
-            __m128 products = dot_tile(&w, x, tails, groups, digits);
+            __m128 products = dot_tile(&w, x, tails, groups, digits, ahead);
             _mm_mask_storeu_ps(y + r, (__mmask8)((1U << count) - 1U), products);
         }
         r += count;
     }
 }
 
-static void dot_rows(const uint8_t *blocks, const uint8_t *scales, size_t rows, const uint8_t *x,
-                     size_t columns, unsigned digits, float *y)
+/* fixed_table.dot_rows, of weights that are asked for so far ahead, a constant here and above. */
+FIXED_INLINE void dot_rows_ahead(const uint8_t *blocks, const uint8_t *scales, size_t rows,
+                                 const uint8_t *x, size_t columns, unsigned digits, distance ahead,
+                                 float *y)
 {
     if (digits == 1)
-        dot_all(blocks, scales, rows, x, columns, 1, y);
+        dot_all(blocks, scales, rows, x, columns, 1, ahead, y);
     else if (digits == 2)
-        dot_all(blocks, scales, rows, x, columns, 2, y);
+        dot_all(blocks, scales, rows, x, columns, 2, ahead, y);
     else
-        dot_all(blocks, scales, rows, x, columns, 3, y);
+        dot_all(blocks, scales, rows, x, columns, 3, ahead, y);
 }

@@ -5,14 +5,25 @@
 #include "kernel/x86/fixed_factor_product.h"
 #include "kernel/x86/fixed_split_vbmi.h"
 
-#define CODED_AHEAD ((distance){0, 12288})
 #include "kernel/x86/fixed_dot_body.h"
 #include "kernel/x86/fixed_unpack_body.h"
 
 #include "kernel/x86/fixed_bytes_vnni_body.h"
 
-void fixed_overlay_icelake(fixed_table *table)
+static void dot_rows(const uint8_t *blocks, const uint8_t *scales, size_t rows, const uint8_t *x,
+                     size_t columns, unsigned digits, float *y)
 {
-    table->dot_rows = dot_rows;
+    dot_rows_ahead(blocks, scales, rows, x, columns, digits, (distance){0, 12288}, y);
+}
+
+static void dot_rows_twice(const uint8_t *blocks, const uint8_t *scales, size_t rows,
+                           const uint8_t *x, size_t columns, unsigned digits, float *y)
+{
+    dot_rows_ahead(blocks, scales, rows, x, columns, digits, AHEAD_TWICE, y);
+}
+
+void fixed_overlay_icelake(fixed_table *table, cpu_fetching fetching)
+{
+    table->dot_rows = fetching == CPU_FETCHES_ONCE ? dot_rows : dot_rows_twice;
     table->multiply = multiply;
 }

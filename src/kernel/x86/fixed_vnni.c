@@ -6,11 +6,16 @@
 #include "kernel/x86/fixed_factor_product.h"
 #include "kernel/x86/fixed_split_avx512.h"
 
-#define CODED_AHEAD ((distance){0, 12288})
 #include "kernel/x86/fixed_dot_body.h"
 #include "kernel/x86/fixed_unpack_body.h"
 
 #include "kernel/x86/fixed_bytes_vnni_body.h"
+
+static void dot_rows_twice(const uint8_t *blocks, const uint8_t *scales, size_t rows,
+                           const uint8_t *x, size_t columns, unsigned digits, float *y)
+{
+    dot_rows_ahead(blocks, scales, rows, x, columns, digits, AHEAD_TWICE, y);
+}
 
 static void quantise_tile(const float *const rows[], size_t count, size_t n, unsigned digits,
                           uint8_t *tile)
@@ -24,6 +29,6 @@ static void quantise_tile(const float *const rows[], size_t count, size_t n, uns
 void fixed_overlay_vnni(fixed_table *table)
 {
     table->quantise_tile = quantise_tile;
-    table->dot_rows = dot_rows;
+    table->dot_rows = dot_rows_twice;
     table->multiply = multiply;
 }

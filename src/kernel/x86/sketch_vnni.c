@@ -16,12 +16,12 @@ static inline __m512i digit(__m512i low, __m512i high, __m512i first, __m512i se
 
 #include "kernel/x86/sketch_product_body.h"
 
-static void product_zen4(const sketch_rows *rows, const sketch_vector *x, int64_t *sums)
+static void product_twice(const sketch_rows *rows, const sketch_vector *x, int64_t *sums)
 {
-    product_ahead(rows, x, AHEAD_ZEN4, sums);
+    product_ahead(rows, x, AHEAD_TWICE, sums);
 }
 
-void sketch_overlay_vnni(sketch_table *table, bool zen4)
+void sketch_overlay_vnni(sketch_table *table, cpu_fetching fetching)
 {
-    table->product = zen4 ? product_zen4 : product;
+    table->product = fetching == CPU_FETCHES_ONCE ? product : product_twice;
 }
