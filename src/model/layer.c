@@ -167,15 +167,12 @@ static void grouped_linear(const pass *p, const matrix_stack *stack, number_form
                                     by_source ? route->source : NULL, y, product_room(p));
 }
 
-void layer_experts(const pass *p, const layer_weights *layer)
+/* The experts' outputs from the normed rows, with all stages on the way. */
+static void staged_experts(const pass *p, const layer_weights *layer)
 {
     const gptoss_config *c = p->config;
     workspace *w = p->space;
 
-    op_rms_norm(p->self, w->hidden, layer->mlp_norm, p->rows, c->hidden, c->norm_eps, w->normed,
-                p->alarm);
-    pass_settle(p, GPTOSS_STAGE_MLP_NORM, w->normed, c->hidden);
-    route(p, layer);
     grouped_linear(p, &layer->gate_up, layer->gate_up_bias_format, layer->gate_up_bias, w->normed,
                    true, w->expert_h);
     pass_settle(p, GPTOSS_STAGE_GATE_UP, w->expert_h, 2 * (size_t)c->intermediate);
@@ -185,6 +182,45 @@ void layer_experts(const pass *p, const layer_weights *layer)
     pass_settle(p, GPTOSS_STAGE_ACTIVATED, w->expert_z, c->intermediate);
     grouped_linear(p, &layer->down, layer->down_bias_format, layer->down_bias, w->expert_z, false,
                    w->expert_out);
+}
+
+/* Whether gated_experts can stand for staged_experts: in bfloat16, and when nobody looks at the
+ * stages. One row's fit in the caches anyway. */
+static bool may_gate(const pass *p, const layer_weights *layer)
+{
+    return p->bfloat && p->tap == NULL && p->rows > 1 &&
+           layer->gate_up.first.format == NUMBER_MXFP4 && layer->down.first.format == NUMBER_MXFP4;
+}
+
+/* The same, each part of the activations while it is near. Their time counts as the product's. */
+static void gated_experts(const pass *p, const layer_weights *layer)
+{
+    const gptoss_config *c = p->config;
+    workspace *w = p->space;
+    bfloat_rows rows = {w->normed, w->route.source, c->hidden};
+    swiglu_shape shape = {c->swiglu_alpha, c->swiglu_limit};
+    uint16_t *x = (uint16_t *)(void *)w->prepared;
+    uint16_t *z = (uint16_t *)(void *)w->expert_z;
+
+    op_bfloat_prepare(p->self, &w->route, rows, x);
+    pass_lap(p, GPTOSS_OPERATION_QUANTISE);
+    op_bfloat_gated(p->self, &w->route, &layer->gate_up, layer->gate_up_bias_format,
+                    layer->gate_up_bias, x, shape, z, p->scratch);
+    pass_lap(p, GPTOSS_OPERATION_GATE_UP);
+    op_bfloat_grouped_linear(p->self, &w->route, &layer->down, layer->down_bias_format,
+                             layer->down_bias, z, w->expert_out, p->scratch);
+}
+
+void layer_experts(const pass *p, const layer_weights *layer)
+{
+    const gptoss_config *c = p->config;
+    workspace *w = p->space;
+
+    op_rms_norm(p->self, w->hidden, layer->mlp_norm, p->rows, c->hidden, c->norm_eps, w->normed,
+                p->alarm);
+    pass_settle(p, GPTOSS_STAGE_MLP_NORM, w->normed, c->hidden);
+    route(p, layer);
+    (may_gate(p, layer) ? gated_experts : staged_experts)(p, layer);
     pass_settle(p, GPTOSS_STAGE_EXPERT_OUT, w->expert_out, c->hidden);
     op_combine(p->self, &w->route, w->expert_out, c->hidden, w->block_out);
     pass_settle(p, GPTOSS_STAGE_COMBINED, w->block_out, c->hidden);

@@ -23,6 +23,8 @@ static uint64_t scratch_floats(const gptoss_config *config)
     most = panel > most ? panel : most;
     uint64_t bfloat = op_bfloat_bytes(widest) / sizeof(float);
     most = bfloat > most ? bfloat : most;
+    uint64_t gated = op_bfloat_gated_bytes() / sizeof(float);
+    most = gated > most ? gated : most;
     uint64_t blas = op_blas_library() == NULL ? 0 : OP_BLAS_FLOATS(widest);
     most = blas > most ? blas : most;
     return ((attention > most ? attention : most) + 15) / 16 * 16;
@@ -57,6 +59,14 @@ static uint64_t prepared_bytes(const gptoss_config *config, uint64_t rows)
     return most;
 }
 
+/* Bytes of what the experts' activation gives, in floats or in bfloat16. */
+static uint64_t activated_bytes(const gptoss_config *config, uint64_t assignments)
+{
+    uint64_t floats = assignments * config->intermediate * sizeof(float);
+    uint64_t bfloats = op_bfloat_rows_bytes(assignments, config->intermediate);
+    return floats > bfloats ? floats : bfloats;
+}
+
 static uint64_t lay_out(workspace *w, const gptoss_config *config, uint64_t rows, uint32_t threads,
                         uint64_t logit_rows)
 {
@@ -74,7 +84,7 @@ static uint64_t lay_out(workspace *w, const gptoss_config *config, uint64_t rows
     w->router_logits = carve_floats(&c, rows, config->experts);
     w->prepared = carve(&c, prepared_bytes(config, rows), 1);
     w->expert_h = carve_floats(&c, assignments, 2 * (uint64_t)config->intermediate);
-    w->expert_z = carve_floats(&c, assignments, config->intermediate);
+    w->expert_z = carve(&c, activated_bytes(config, assignments), 1);
     w->expert_out = carve_floats(&c, assignments, config->hidden);
     w->cosine = carve_floats(&c, rows, config->head_dim / 2);
     w->sine = carve_floats(&c, rows, config->head_dim / 2);

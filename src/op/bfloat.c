@@ -401,3 +401,127 @@ void op_bfloat_grouped_linear(const team *self, const routing *route, const matr
     }
     team_wait(self);
 }
+
+/* ---- experts, with their activation ---------------------------------------------------------- */
+
+/* Rows of weights that make a block of z. */
+enum { GATED_ROWS = 2 * BFLOAT_BLOCK };
+
+/* What a thread works in. */
+typedef struct gated_scratch {
+    _Alignas(64) float sums[BFLOAT_SUMS(BFLOAT_MOST_BATCH)];
+    float h[BFLOAT_MOST_BATCH][GATED_ROWS];
+    float z[BFLOAT_MOST_BATCH][BFLOAT_BLOCK];
+} gated_scratch;
+
+size_t op_bfloat_gated_bytes(void)
+{
+    return sizeof(gated_scratch);
+}
+
+typedef struct gated {
+    grouped linear; /* without y */
+    swiglu_shape shape;
+    uint16_t *z;
+    gated_scratch *scratch;
+} gated;
+
+/* A block of an expert's z that a thread has taken, of the blocks counted through all experts. */
+typedef struct taken_block {
+    size_t expert; /* their number when none is left */
+    size_t before; /* the number of its first block */
+    matrix weights;
+    unit rows; /* of weights, of the whole block */
+} taken_block;
+
+static void take_block(const team *self, const grouped *g, taken_block *out)
+{
+    size_t taken = team_take(self);
+    size_t blocks = bfloat_blocks(g->weights->first.rows / 2);
+    for (; out->expert < g->route->experts; out->expert++) {
+        if (batch_of(g->route, out->expert) == 0)
+            continue;
+        if (taken - out->before < blocks) {
+            size_t first = (taken - out->before) * GATED_ROWS;
+            size_t left = g->weights->first.rows - first;
+            out->weights = matrix_stack_at(g->weights, out->expert);
+            out->rows = (unit){first, left < GATED_ROWS ? left : GATED_ROWS};
+            return;
+        }
+        out->before += blocks;
+    }
+}
+
+/* h of a block, for a part of the expert's activation rows. ahead: what is read behind it. */
+static void multiply_block(const gated *g, const taken_block *own, rounded_rows x,
+                           bfloat_ahead ahead)
+{
+    const bfloat_table *table = kernels();
+    size_t n = own->weights.columns;
+    for (size_t done = 0; done < own->rows.rows; done += UNIT) {
+        size_t left = own->rows.rows - done;
+        unit of = {own->rows.first + done, left < UNIT ? left : UNIT};
+        unit behind = {of.first + UNIT, left < 2 * UNIT ? left - of.rows : UNIT};
+        float *h = &g->scratch->h[0][done];
+        if (x.count == 1)
+            dot(&own->weights, of.first, of.rows, x.rows, h);
+        else
+            table->multiply_mxfp4(own->weights.data + of.first * n / 2,
+                                  own->weights.scales + of.first * n / 32, of.rows, n, x.rows,
+                                  x.count,
+                                  behind.rows > 0 ? unit_ahead(&own->weights, behind) : ahead,
+                                  g->scratch->sums, h, GATED_ROWS);
+    }
+}
+
+/* z of a block, from h of `count` activation rows, the first at `place`, where a group begins. */
+static void activate_block(const gated *g, const taken_block *own, size_t place, size_t count)
+{
+    const grouped *linear = &g->linear;
+    gated_scratch *s = g->scratch;
+    size_t rows = own->weights.rows;
+    size_t n = own->rows.rows / 2;
+    size_t most = kernels()->group;
+    if (linear->bias != NULL)
+        numbers_add(linear->bias_format, linear->bias, own->expert * rows + own->rows.first,
+                    own->rows.rows, count, s->h[0], GATED_ROWS);
+    for (size_t b = 0; b < count; b += most) {
+        size_t group = count - b < most ? count - b : most;
+        const float *in[BFLOAT_MOST_GROUP];
+        for (size_t i = 0; i < group; i++) {
+            kernel()->swiglu(s->h[b + i], n, g->shape.alpha, g->shape.limit, s->z[b + i]);
+            in[i] = s->z[b + i];
+        }
+        kernels()->round(in, group, n, kernels()->coded,
+                         g->z + (place + b) * row_numbers(rows / 2) + own->rows.first / 2 * group);
+    }
+}
+
+void op_bfloat_gated(const team *self, const routing *route, const matrix_stack *weights,
+                     number_format bias_format, const uint8_t *bias, const uint16_t *x,
+                     swiglu_shape shape, uint16_t *z, void *scratch)
+{
+    gated g = {{route, weights, bias_format, bias, x, NULL}, shape, z, scratch};
+    size_t numbers = row_numbers(weights->first.columns);
+    taken_block own = {0};
+    assert(weights->first.format == NUMBER_MXFP4);
+    take_block(self, &g.linear, &own);
+    while (own.expert < route->experts) {
+        taken_block next = own;
+        size_t place = route->start[own.expert];
+        rounded_rows batch = {x + place * numbers, batch_of(route, own.expert)};
+        size_t parts = (batch.count + kernels()->batch - 1) / kernels()->batch;
+        take_block(self, &g.linear, &next);
+        for (size_t i = 0; i < parts; i++) {
+            size_t begin;
+            rounded_rows part = part_of(batch, i, parts, numbers, &begin);
+            bfloat_ahead ahead = {0};
+            if (i + 1 == parts && next.expert < route->experts)
+                ahead = unit_ahead(&next.weights, (unit){next.rows.first, UNIT});
+            multiply_block(&g, &own, part, ahead);
+            activate_block(&g, &own, place + begin, part.count);
+        }
+        own = next;
+    }
+    team_wait(self);
+}

@@ -23,6 +23,9 @@ static inline size_t op_bfloat_bytes(size_t columns)
            BFLOAT_SUMS(BFLOAT_MOST_BATCH) * sizeof(float);
 }
 
+/* Bytes of a thread's scratch for op_bfloat_gated. */
+size_t op_bfloat_gated_bytes(void);
+
 /* Whether this machine computes these products faster than others. */
 bool op_bfloat_pays(void);
 
@@ -58,5 +61,20 @@ void op_bfloat_prepare(const team *self, const routing *route, bfloat_rows x, ui
 void op_bfloat_grouped_linear(const team *self, const routing *route, const matrix_stack *weights,
                               number_format bias_format, const uint8_t *bias, const uint16_t *x,
                               float *y, void *scratch);
+
+/* What op_swiglu takes beside h. */
+typedef struct swiglu_shape {
+    float alpha;
+    float limit;
+} swiglu_shape;
+
+/*
+ * op_bfloat_grouped_linear, op_swiglu and op_bfloat_prepare of what that gives, for the next linear
+ * operation, a part at a time while it is near. x: prepared; z: op_bfloat_rows_bytes(rows * top,
+ * W.rows / 2); scratch: this thread's own op_bfloat_gated_bytes().
+ */
+void op_bfloat_gated(const team *self, const routing *route, const matrix_stack *weights,
+                     number_format bias_format, const uint8_t *bias, const uint16_t *x,
+                     swiglu_shape shape, uint16_t *z, void *scratch);
 
 #endif

@@ -1,5 +1,5 @@
 /* Products of bfloat16 numbers: near the exact ones, the same for BF16 and packed matrices, and
- * neither threads nor batch mates change a bit. */
+ * neither threads nor batch mates change a bit, nor does the activation beside them. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -57,6 +57,67 @@ static void check_experts(bool by_source)
             CHECK(memcmp(whole + a * OUT, other + place[a] * OUT, OUT * sizeof *y) == 0,
                   "%zu rows, assignment %zu", rows, a);
     }
+}
+
+/* ---- experts, with their activation ---------------------------------------------------------- */
+
+/* Narrow experts of the same numbers, with more rows than a block of z takes. */
+enum { GATED_IN = 32, GATED_OUT = 480, GATED = GATED_OUT / 2 };
+
+static const matrix_stack gates = {
+    {blocks, scales, GATED_OUT, GATED_IN, NUMBER_MXFP4, false, NULL, 0}, EXPERTS};
+static uint8_t gates_bias[EXPERTS * GATED_OUT * 2];
+
+typedef struct gated_case {
+    routing route;
+    bool at_once;
+    uint16_t *z;
+} gated_case;
+
+static void run_gated(const team *self, void *user)
+{
+    static float h[ROWS * TOP * GATED_OUT];
+    static float z[ROWS * TOP * GATED];
+    const gated_case *c = user;
+    const swiglu_shape shape = {1.702F, 7.0F};
+    size_t bytes = op_bfloat_bytes(GATED_IN);
+    void *scratch =
+        aligned_alloc(64, op_bfloat_gated_bytes() > bytes ? op_bfloat_gated_bytes() : bytes);
+    op_bfloat_prepare(self, &c->route, (bfloat_rows){x, c->route.source, GATED_IN}, rounded);
+    if (c->at_once) {
+        op_bfloat_gated(self, &c->route, &gates, NUMBER_BF16, gates_bias, rounded, shape, c->z,
+                        scratch);
+    } else {
+        op_bfloat_grouped_linear(self, &c->route, &gates, NUMBER_BF16, gates_bias, rounded, h,
+                                 scratch);
+        op_swiglu(self, h, c->route.rows * TOP, GATED, shape.alpha, shape.limit, z);
+        op_bfloat_prepare(self, &c->route, (bfloat_rows){z, NULL, GATED}, c->z);
+    }
+    free(scratch);
+}
+
+static void check_gated(void)
+{
+    size_t row_bytes = op_bfloat_row_bytes(GATED);
+    gated_case after = {.z = aligned_alloc(64, op_bfloat_rows_bytes(ROWS * TOP, GATED))};
+    gated_case at_once = {.at_once = true,
+                          .z = aligned_alloc(64, op_bfloat_rows_bytes(ROWS * TOP, GATED))};
+    for (size_t i = 0; i < (size_t)EXPERTS * GATED_OUT; i++) {
+        uint16_t value = bf16_from_float((float)random_unit(3, 0, i));
+        memcpy(gates_bias + 2 * i, &value, sizeof value);
+    }
+    for (size_t rows = 1; rows <= ROWS; rows = rows < 5 ? rows + 1 : 26 * (rows / 26 + 1)) {
+        after.route = at_once.route = route_rows(rows);
+        parallel_run(1, run_gated, &after);
+        for (uint32_t threads = 1; threads <= 4; threads++) {
+            memset(at_once.z, 0xff, rows * TOP * row_bytes);
+            parallel_run(threads, run_gated, &at_once);
+            CHECK(memcmp(after.z, at_once.z, rows * TOP * row_bytes) == 0, "%zu rows, %u threads",
+                  rows, threads);
+        }
+    }
+    free(after.z);
+    free(at_once.z);
 }
 
 /* ---- dense ----------------------------------------------------------------------------------- */
@@ -147,6 +208,7 @@ int main(void)
     }
     check_experts(true);
     check_experts(false);
+    check_gated();
     check_dense();
     free(rounded);
     return test_result();
