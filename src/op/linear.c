@@ -54,23 +54,43 @@ static size_t units_of(const matrix *weights)
     return (weights->rows + MATRIX_UNIT_ROWS - 1) / MATRIX_UNIT_ROWS;
 }
 
-/* Many rows of x, arranged: threads take units of rows as they come to it. */
+/* How many parts a batch has for each of `units` units of rows, so that every thread finds work: a
+ * router's few rows would be one thread's. */
+static size_t parts_of_batch(const team *self, size_t units, size_t batch)
+{
+    enum { EACH = 2 }; /* pieces of work for a thread, at least */
+    size_t wanted = (EACH * (size_t)self->size + units - 1) / units;
+    size_t slivers = (batch + GEMM_TOKENS - 1) / GEMM_TOKENS;
+    return wanted < slivers ? wanted : slivers;
+}
+
+/* Many rows of x, arranged: threads take units of rows with parts of the batch as they come to it.
+ */
 static void multiply_maps(const team *self, const linear_map *maps, size_t count,
                           const float *slivers, size_t batch, size_t y_stride, float *panel)
 {
     const linear_map *map = maps;
     size_t before = 0; /* units of the maps before this one */
-    for (size_t unit = team_take(self);; unit = team_take(self)) {
-        for (; map < maps + count && unit - before >= units_of(map->weights); map++)
+    size_t units = 0;
+    for (size_t i = 0; i < count; i++)
+        units += units_of(maps[i].weights);
+    size_t parts = parts_of_batch(self, units, batch);
+    size_t whole = (batch + GEMM_TOKENS - 1) / GEMM_TOKENS;
+    for (size_t taken = team_take(self); taken < units * parts; taken = team_take(self)) {
+        size_t unit = taken / parts;
+        size_t part = taken % parts;
+        for (; unit - before >= units_of(map->weights); map++)
             before += units_of(map->weights);
-        if (map == maps + count)
-            return;
         size_t first = (unit - before) * MATRIX_UNIT_ROWS;
         size_t left = map->weights->rows - first;
+        size_t begin = whole * part / parts * GEMM_TOKENS;
+        size_t end = whole * (part + 1) / parts * GEMM_TOKENS;
         matrix_multiply(map->weights, first, left < MATRIX_UNIT_ROWS ? left : MATRIX_UNIT_ROWS,
                         first + self->size * MATRIX_UNIT_ROWS,
-                        map->bias == NULL ? NULL : map->bias + first, slivers, batch,
-                        map->y + first, y_stride, panel);
+                        map->bias == NULL ? NULL : map->bias + first,
+                        slivers + begin * GEMM_COLUMNS(map->weights->columns),
+                        (end < batch ? end : batch) - begin, map->y + begin * y_stride + first,
+                        y_stride, panel);
     }
 }
 
