@@ -119,7 +119,9 @@ static void patch(reader *from, size_t r, size_t k, unpacked *to)
     }
 }
 
-/* A block, beginning at column k, of a group's four rows to row r and those behind it. */
+/* A block, beginning at column k, of a group's four rows to row r and those behind it. What is
+ * asked for comes soon: the rest is left to the processor, which follows the eight groups that are
+ * read together by itself. */
 static void unpack_group(reader *from, size_t r, size_t k, size_t n, unpacked *to)
 {
     const packed_group *group = &from->group;
@@ -145,17 +147,6 @@ static void unpack_group(reader *from, size_t r, size_t k, size_t n, unpacked *t
     patch(from, r, k - BLOCK, to);
 }
 
-/* Asks for part b of all that the groups behind `last` take, rows of n numbers. */
-INLINE void fetch_groups(const reader *last, size_t n, size_t b)
-{
-    enum { LINES = GROUPS * 2 * DENSE_BLOCK_BYTES / DENSE_LINE }; /* of a block of each */
-    size_t blocks = (n + DENSE_BLOCK_COLUMNS - 1) / DENSE_BLOCK_COLUMNS;
-    const char *part =
-        (const char *)last->group.blocks + blocks * DENSE_BLOCK_BYTES + b * LINES * DENSE_LINE;
-    for (size_t line = 0; line < LINES; line++)
-        _mm_prefetch(part + line * DENSE_LINE, _MM_HINT_T1);
-}
-
 static void dot_packed(const uint8_t *data, const dense_group *groups, size_t count,
                        const uint16_t *x, size_t n, float *y)
 {
@@ -171,8 +162,6 @@ static void dot_packed(const uint8_t *data, const dense_group *groups, size_t co
         for (size_t b = 0; b <= blocks; b++) {
             for (size_t i = 0; b < blocks && i < some; i++)
                 unpack_group(&readers[i], i * ROWS, b * BLOCK, n, &buffers[b % 2]);
-            if (g + some < count && readers[some - 1].raw == NULL)
-                fetch_groups(&readers[some - 1], n, b);
             if (b > 0)
                 add_block(&buffers[(b - 1) % 2], some * ROWS, x + (b - 1) * BLOCK);
         }
