@@ -59,6 +59,8 @@ static size_t units_of(const matrix *weights)
 static size_t parts_of_batch(const team *self, size_t units, size_t batch)
 {
     enum { EACH = 2 }; /* pieces of work for a thread, at least */
+    if (units == 0)
+        return 1;
     size_t wanted = (EACH * (size_t)self->size + units - 1) / units;
     size_t slivers = (batch + GEMM_TOKENS - 1) / GEMM_TOKENS;
     return wanted < slivers ? wanted : slivers;
