@@ -23,9 +23,12 @@ static void check_read(const subject *s)
         guarded g = guard(bytes + 8);
         uint8_t *data = g.end_aligned;
         fill_bytes(data, bytes + 8);
-        for (size_t offset = 0; offset <= 8; offset++)
-            check(table->probe.read(data + offset, bytes) == sum_of(data + offset, bytes),
+        for (size_t offset = 0; offset <= 8; offset++) {
+            uint64_t expected = sum_of(data + offset, bytes);
+            check(table->probe.read(data + offset, bytes) == expected &&
+                      table->probe.read_asking(data + offset, bytes) == expected,
                   "probe.read", s->level, "equal to the sum of words", bytes);
+        }
         unguard(&g);
     }
 }
@@ -66,6 +69,7 @@ void bench_probe(const kernel_table *table)
     memset(data, 1, bytes);
     volatile uint64_t sum = 0;
     BENCH("probe.read", bytes, "GB/s", sum += table->probe.read(data, bytes));
+    BENCH("probe.read asking", bytes, "GB/s", sum += table->probe.read_asking(data, bytes));
     BENCH("probe.fma", 2.0 * PROBE_FLOATS * 100000, "GFLOP/s",
           table->probe.multiply_add(100000, x));
     free(data);
