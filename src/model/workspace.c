@@ -12,7 +12,7 @@ static float *carve_floats(carver *c, uint64_t rows, uint64_t columns)
 }
 
 /* Floats of scratch one thread needs for any operation, in whole cache lines. */
-static uint64_t scratch_floats(const gptoss_config *config)
+static uint64_t scratch_floats(const gptoss_config *config, uint64_t rows)
 {
     uint64_t q_dim = (uint64_t)config->heads * config->head_dim;
     uint64_t widest = config->hidden > config->intermediate ? config->hidden : config->intermediate;
@@ -23,7 +23,7 @@ static uint64_t scratch_floats(const gptoss_config *config)
     most = panel > most ? panel : most;
     uint64_t bfloat = op_bfloat_bytes(widest) / sizeof(float);
     most = bfloat > most ? bfloat : most;
-    uint64_t gated = op_bfloat_gated_bytes() / sizeof(float);
+    uint64_t gated = op_bfloat_gated_bytes(rows) / sizeof(float);
     most = gated > most ? gated : most;
     uint64_t blas = op_blas_library() == NULL ? 0 : OP_BLAS_FLOATS(widest);
     most = blas > most ? blas : most;
@@ -101,7 +101,7 @@ static uint64_t lay_out(workspace *w, const gptoss_config *config, uint64_t rows
     w->route.source = carve(&c, assignments, sizeof *w->route.source);
     w->route.start = carve(&c, config->experts + 1ULL, sizeof *w->route.start);
     w->alarms = carve(&c, 2 * (uint64_t)config->layers + 2, sizeof *w->alarms);
-    w->scratch_floats = scratch_floats(config);
+    w->scratch_floats = scratch_floats(config, rows);
     w->scratch = carve_floats(&c, threads, w->scratch_floats);
     w->logits = carve_floats(&c, logit_rows, config->vocab);
     return c.used;

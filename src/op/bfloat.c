@@ -407,23 +407,13 @@ void op_bfloat_grouped_linear(const team *self, const routing *route, const matr
 /* Rows of weights that make a block of z. */
 enum { GATED_ROWS = 2 * BFLOAT_BLOCK };
 
-/* What a thread works in. */
-typedef struct gated_scratch {
-    _Alignas(64) float sums[BFLOAT_SUMS(BFLOAT_MOST_BATCH)];
-    float h[BFLOAT_MOST_BATCH][GATED_ROWS];
-    float z[BFLOAT_MOST_BATCH][BFLOAT_BLOCK];
-} gated_scratch;
-
-size_t op_bfloat_gated_bytes(void)
-{
-    return sizeof(gated_scratch);
-}
-
 typedef struct gated {
     grouped linear; /* without y */
     swiglu_shape shape;
     uint16_t *z;
-    gated_scratch *scratch;
+    float *sums;    /* this thread's own, and of a block */
+    float *block_h; /* [rows][GATED_ROWS] */
+    float *block_z; /* [rows][BFLOAT_BLOCK] */
 } gated;
 
 /* A block of an expert's z that a thread has taken, of the blocks counted through all experts. */
@@ -462,7 +452,7 @@ static void multiply_block(const gated *g, const taken_block *own, rounded_rows 
         size_t left = own->rows.rows - done;
         unit of = {own->rows.first + done, left < UNIT ? left : UNIT};
         unit behind = {of.first + UNIT, left < 2 * UNIT ? left - of.rows : UNIT};
-        float *h = &g->scratch->h[0][done];
+        float *h = g->block_h + done;
         if (x.count == 1)
             dot(&own->weights, of.first, of.rows, x.rows, h);
         else
@@ -470,7 +460,7 @@ static void multiply_block(const gated *g, const taken_block *own, rounded_rows 
                                   own->weights.scales + of.first * n / 32, of.rows, n, x.rows,
                                   x.count,
                                   behind.rows > 0 ? unit_ahead(&own->weights, behind) : ahead,
-                                  g->scratch->sums, h, GATED_ROWS);
+                                  g->sums, h, GATED_ROWS);
     }
 }
 
@@ -478,19 +468,20 @@ static void multiply_block(const gated *g, const taken_block *own, rounded_rows 
 static void activate_block(const gated *g, const taken_block *own, size_t place, size_t count)
 {
     const grouped *linear = &g->linear;
-    gated_scratch *s = g->scratch;
     size_t rows = own->weights.rows;
     size_t n = own->rows.rows / 2;
     size_t most = kernels()->group;
     if (linear->bias != NULL)
         numbers_add(linear->bias_format, linear->bias, own->expert * rows + own->rows.first,
-                    own->rows.rows, count, s->h[0], GATED_ROWS);
+                    own->rows.rows, count, g->block_h, GATED_ROWS);
     for (size_t b = 0; b < count; b += most) {
         size_t group = count - b < most ? count - b : most;
         const float *in[BFLOAT_MOST_GROUP];
         for (size_t i = 0; i < group; i++) {
-            kernel()->swiglu(s->h[b + i], n, g->shape.alpha, g->shape.limit, s->z[b + i]);
-            in[i] = s->z[b + i];
+            float *z = g->block_z + (b + i) * BFLOAT_BLOCK;
+            kernel()->swiglu(g->block_h + (b + i) * GATED_ROWS, n, g->shape.alpha, g->shape.limit,
+                             z);
+            in[i] = z;
         }
         kernels()->round(in, group, n, kernels()->coded,
                          g->z + (place + b) * row_numbers(rows / 2) + own->rows.first / 2 * group);
@@ -501,7 +492,11 @@ void op_bfloat_gated(const team *self, const routing *route, const matrix_stack 
                      number_format bias_format, const uint8_t *bias, const uint16_t *x,
                      swiglu_shape shape, uint16_t *z, void *scratch)
 {
-    gated g = {{route, weights, bias_format, bias, x, NULL}, shape, z, scratch};
+    size_t most = route->rows < BFLOAT_MOST_BATCH ? route->rows : BFLOAT_MOST_BATCH;
+    float *sums = scratch;
+    float *h = sums + BFLOAT_SUMS(most);
+    gated g = {
+        {route, weights, bias_format, bias, x, NULL}, shape, z, sums, h, h + most * GATED_ROWS};
     size_t numbers = row_numbers(weights->first.columns);
     taken_block own = {0};
     assert(weights->first.format == NUMBER_MXFP4);

@@ -23,8 +23,13 @@ static inline size_t op_bfloat_bytes(size_t columns)
            BFLOAT_SUMS(BFLOAT_MOST_BATCH) * sizeof(float);
 }
 
-/* Bytes of a thread's scratch for op_bfloat_gated. */
-size_t op_bfloat_gated_bytes(void);
+/* Bytes of a thread's scratch for op_bfloat_gated, 64-aligned, when an expert has at most `rows`
+ * rows. */
+static inline size_t op_bfloat_gated_bytes(size_t rows)
+{
+    size_t most = rows < BFLOAT_MOST_BATCH ? rows : BFLOAT_MOST_BATCH;
+    return (BFLOAT_SUMS(most) + most * 3 * BFLOAT_BLOCK) * sizeof(float);
+}
 
 /* Whether this machine computes these products faster than others. */
 bool op_bfloat_pays(void);
@@ -71,7 +76,7 @@ typedef struct swiglu_shape {
 /*
  * op_bfloat_grouped_linear, op_swiglu and op_bfloat_prepare of what that gives, for the next linear
  * operation, a part at a time while it is near. x: prepared; z: op_bfloat_rows_bytes(rows * top,
- * W.rows / 2); scratch: this thread's own op_bfloat_gated_bytes().
+ * W.rows / 2); scratch: this thread's own op_bfloat_gated_bytes(rows).
  */
 void op_bfloat_gated(const team *self, const routing *route, const matrix_stack *weights,
                      number_format bias_format, const uint8_t *bias, const uint16_t *x,

@@ -81,8 +81,8 @@ static void run_gated(const team *self, void *user)
     const gated_case *c = user;
     const swiglu_shape shape = {1.702F, 7.0F};
     size_t bytes = op_bfloat_bytes(GATED_IN);
-    void *scratch =
-        aligned_alloc(64, op_bfloat_gated_bytes() > bytes ? op_bfloat_gated_bytes() : bytes);
+    size_t gated_bytes = op_bfloat_gated_bytes(c->route.rows);
+    void *scratch = aligned_alloc(64, gated_bytes > bytes ? gated_bytes : bytes);
     op_bfloat_prepare(self, &c->route, (bfloat_rows){x, c->route.source, GATED_IN}, rounded);
     if (c->at_once) {
         op_bfloat_gated(self, &c->route, &gates, NUMBER_BF16, gates_bias, rounded, shape, c->z,
