@@ -38,12 +38,11 @@ for program in "TERM=dumb $gptoss" "$without_editor"; do
     expect_status 0
     as_before 1
 
-    # What was typed while an answer came is seen when it is its turn, and no sooner.
+    # What was typed while an answer came is seen when it is its turn, and no sooner. In one go: of a
+    # line that is typed half before the answer ends and half behind it, the terminal shows the latter.
     start "stty -a >before; $chat -n 1000"
     enter long 1 ' la la la'
-    type_text 'short'
-    keys Enter
-    type_text '/un'
+    keys short Enter /un
     shows 1 '^cut after 1000 tokens'
     shows 1 '^> short$'
     shows 1 '^Yes!$'
