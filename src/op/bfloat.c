@@ -171,6 +171,15 @@ static rounded_rows part_of(rounded_rows all, size_t index, size_t parts, size_t
                           (end < all.count ? end : all.count) - *begin};
 }
 
+/* The products of a unit of MXFP4, unpacked by the way, with at most the table's batch of rows. */
+static void multiply_coded(const matrix *weights, unit of, rounded_rows x, bfloat_ahead ahead,
+                           float *sums, float *y, size_t y_stride)
+{
+    size_t n = weights->columns;
+    kernels()->multiply_mxfp4(weights->data + of.first * n / 2, weights->scales + of.first * n / 32,
+                              of.rows, n, x.rows, x.count, ahead, sums, y, y_stride);
+}
+
 /*
  * The products of a unit with a batch of activation rows, in parts that stay near while all of the
  * unit meets them. y begins at the unit's first row. The first part asks for what lies ahead.
@@ -183,7 +192,7 @@ static void multiply_unit(const matrix *weights, unit of, rounded_rows x, bfloat
     size_t parts = (x.count + table->batch - 1) / table->batch;
     uint16_t *panels = scratch;
     float *sums = (float *)(void *)(panels + UNIT * row_numbers(n));
-    bool coded = weights->format == NUMBER_MXFP4; /* unpacked by the way */
+    bool coded = weights->format == NUMBER_MXFP4;
     if (!coded)
         take_unit(weights, of, panels);
     for (size_t i = 0; i < parts; i++) {
@@ -191,9 +200,7 @@ static void multiply_unit(const matrix *weights, unit of, rounded_rows x, bfloat
         rounded_rows part = part_of(x, i, parts, row_numbers(n), &begin);
         float *to = y + begin * y_stride;
         if (coded)
-            table->multiply_mxfp4(weights->data + of.first * n / 2,
-                                  weights->scales + of.first * n / 32, of.rows, n, part.rows,
-                                  part.count, ahead, sums, to, y_stride);
+            multiply_coded(weights, of, part, ahead, sums, to, y_stride);
         else
             table->multiply(panels, of.rows, part.rows, part.count, bfloat_blocks(n), ahead, sums,
                             to, y_stride);
@@ -446,8 +453,6 @@ static void take_block(const team *self, const grouped *g, taken_block *out)
 static void multiply_block(const gated *g, const taken_block *own, rounded_rows x,
                            bfloat_ahead ahead)
 {
-    const bfloat_table *table = kernels();
-    size_t n = own->weights.columns;
     for (size_t done = 0; done < own->rows.rows; done += UNIT) {
         size_t left = own->rows.rows - done;
         unit of = {own->rows.first + done, left < UNIT ? left : UNIT};
@@ -456,11 +461,9 @@ static void multiply_block(const gated *g, const taken_block *own, rounded_rows 
         if (x.count == 1)
             dot(&own->weights, of.first, of.rows, x.rows, h);
         else
-            table->multiply_mxfp4(own->weights.data + of.first * n / 2,
-                                  own->weights.scales + of.first * n / 32, of.rows, n, x.rows,
-                                  x.count,
-                                  behind.rows > 0 ? unit_ahead(&own->weights, behind) : ahead,
-                                  g->sums, h, GATED_ROWS);
+            multiply_coded(&own->weights, of, x,
+                           behind.rows > 0 ? unit_ahead(&own->weights, behind) : ahead, g->sums, h,
+                           GATED_ROWS);
     }
 }
 
@@ -492,7 +495,7 @@ void op_bfloat_gated(const team *self, const routing *route, const matrix_stack 
                      number_format bias_format, const uint8_t *bias, const uint16_t *x,
                      swiglu_shape shape, uint16_t *z, void *scratch)
 {
-    size_t most = route->rows < BFLOAT_MOST_BATCH ? route->rows : BFLOAT_MOST_BATCH;
+    size_t most = op_bfloat_gated_rows(route->rows);
     float *sums = scratch;
     float *h = sums + BFLOAT_SUMS(most);
     gated g = {

@@ -23,11 +23,16 @@ static inline size_t op_bfloat_bytes(size_t columns)
            BFLOAT_SUMS(BFLOAT_MOST_BATCH) * sizeof(float);
 }
 
-/* Bytes of a thread's scratch for op_bfloat_gated, 64-aligned, when an expert has at most `rows`
- * rows. */
+/* Activation rows that op_bfloat_gated has at work, and bytes of a thread's scratch for it,
+ * 64-aligned, when an expert has at most `rows` rows. */
+static inline size_t op_bfloat_gated_rows(size_t rows)
+{
+    return rows < BFLOAT_MOST_BATCH ? rows : BFLOAT_MOST_BATCH;
+}
+
 static inline size_t op_bfloat_gated_bytes(size_t rows)
 {
-    size_t most = rows < BFLOAT_MOST_BATCH ? rows : BFLOAT_MOST_BATCH;
+    size_t most = op_bfloat_gated_rows(rows);
     return (BFLOAT_SUMS(most) + most * 3 * BFLOAT_BLOCK) * sizeof(float);
 }
 

@@ -54,15 +54,14 @@ static size_t units_of(const matrix *weights)
     return (weights->rows + MATRIX_UNIT_ROWS - 1) / MATRIX_UNIT_ROWS;
 }
 
-/* How many parts a batch has for each of `units` units of rows, so that every thread finds work: a
- * router's few rows would be one thread's. */
-static size_t parts_of_batch(const team *self, size_t units, size_t batch)
+/* How many parts a batch of so many slivers has for each of `units` units of rows, so that every
+ * thread finds work: a router's few rows would be one thread's. */
+static size_t parts_of_batch(const team *self, size_t units, size_t slivers)
 {
     enum { EACH = 2 }; /* pieces of work for a thread, at least */
     if (units == 0)
         return 1;
     size_t wanted = (EACH * (size_t)self->size + units - 1) / units;
-    size_t slivers = (batch + GEMM_TOKENS - 1) / GEMM_TOKENS;
     return wanted < slivers ? wanted : slivers;
 }
 
@@ -76,8 +75,8 @@ static void multiply_maps(const team *self, const linear_map *maps, size_t count
     size_t units = 0;
     for (size_t i = 0; i < count; i++)
         units += units_of(maps[i].weights);
-    size_t parts = parts_of_batch(self, units, batch);
-    size_t whole = (batch + GEMM_TOKENS - 1) / GEMM_TOKENS;
+    size_t all = (batch + GEMM_TOKENS - 1) / GEMM_TOKENS; /* slivers */
+    size_t parts = parts_of_batch(self, units, all);
     for (size_t taken = team_take(self); taken < units * parts; taken = team_take(self)) {
         size_t unit = taken / parts;
         size_t part = taken % parts;
@@ -85,8 +84,8 @@ static void multiply_maps(const team *self, const linear_map *maps, size_t count
             before += units_of(map->weights);
         size_t first = (unit - before) * MATRIX_UNIT_ROWS;
         size_t left = map->weights->rows - first;
-        size_t begin = whole * part / parts * GEMM_TOKENS;
-        size_t end = whole * (part + 1) / parts * GEMM_TOKENS;
+        size_t begin = all * part / parts * GEMM_TOKENS;
+        size_t end = all * (part + 1) / parts * GEMM_TOKENS;
         matrix_multiply(map->weights, first, left < MATRIX_UNIT_ROWS ? left : MATRIX_UNIT_ROWS,
                         first + self->size * MATRIX_UNIT_ROWS,
                         map->bias == NULL ? NULL : map->bias + first,
