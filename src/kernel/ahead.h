@@ -17,6 +17,12 @@ typedef struct distance {
     size_t first;  /* into the first */
 } distance;
 
+/* Where a line is asked for first. */
+static inline __attribute__((always_inline)) size_t furthest(distance ahead)
+{
+    return ahead.second > 0 ? ahead.second : ahead.first;
+}
+
 static inline __attribute__((always_inline)) void ask(const void *line, distance ahead)
 {
     if (ahead.second > 0)

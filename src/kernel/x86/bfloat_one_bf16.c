@@ -266,8 +266,7 @@ INLINE void take_coded(coded_rows w, size_t rows, const uint16_t *x, size_t g, s
 INLINE void mxfp4_rows(coded_rows w, size_t rows, const uint16_t *x, distance ahead,
                        __m512 sums[CODED_ROWS])
 {
-    size_t furthest = ahead.second > 0 ? ahead.second : ahead.first;
-    const char *scales_ahead = (const char *)w.scales + furthest / 16;
+    const char *scales_ahead = (const char *)w.scales + furthest(ahead) / 16;
     size_t rest = w.groups % CODED_GROUPS;
     size_t whole = w.groups - rest;
     UNROLL(4)

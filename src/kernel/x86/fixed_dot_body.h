@@ -174,8 +174,8 @@ FIXED_INLINE __m128 fold_tile(__m512 sums)
 FIXED_INLINE void ask_ahead(const weight_rows *w, size_t block, distance ahead)
 {
     const uint8_t *lines = w->blocks + TILE_ROWS * 64 * block;
-    size_t furthest = ahead.second > 0 ? ahead.second : ahead.first;
-    _mm_prefetch((const char *)w->scales + furthest / 16 + TILE_ROWS * 4 * block, _MM_HINT_T0);
+    _mm_prefetch((const char *)w->scales + furthest(ahead) / 16 + TILE_ROWS * 4 * block,
+                 _MM_HINT_T0);
     FIXED_UNROLL(4)
     for (size_t line = 0; line < TILE_ROWS; line++)
         ask(lines + 64 * line, ahead);
