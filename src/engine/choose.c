@@ -23,7 +23,7 @@ static bool find_best(gptoss_executor *executor, bool again, const row_query *qu
     token_search *u = &executor->search;
     row_reads before = u->reads;
     uint64_t lap = clock_now();
-    bool good = token_search_best(u, executor->space.wanted, again, query, best, found);
+    bool good = token_search_best(u, executor->space.normed, again, query, best, found);
     row_reads read = {.high = u->reads.high - before.high,
                       .low = u->reads.low - before.low,
                       .exact = u->reads.exact - before.exact};

@@ -16,6 +16,8 @@ typedef struct batch {
     const forward_row *rows;
     workspace *space;
     size_t count;
+    size_t wanted;                /* rows that want logits */
+    const rounded_layer *rounded; /* [layers] attention in 8 bits, or NULL */
     atomic_bool abandoned;
 } batch;
 
@@ -56,47 +58,75 @@ static bool goes_on(const team *self, batch *b, uint32_t layer)
     return !b->abandoned;
 }
 
-/* Final norm of all rows; that of the rows that want logits, packed together. Returns their number.
- */
-static size_t final_norm(const pass *p, const batch *b)
+/* Moves what row `from` takes on its way to row `to`. */
+static void move_row(workspace *w, const gptoss_config *c, size_t from, size_t to)
 {
-    const gptoss_config *c = p->config;
-    workspace *w = p->space;
-    size_t wanted = 0;
-    op_rms_norm(p->self, w->hidden, b->model->weights.final_norm, p->rows, c->hidden, c->norm_eps,
-                w->normed, &w->alarms[(size_t)2 * c->layers]);
-    pass_settle(p, GPTOSS_STAGE_FINAL_NORM, w->normed, c->hidden);
-    for (size_t row = 0; row < p->rows; row++) {
-        if (!b->rows[row].want_logits)
-            continue;
-        if (p->self->rank == 0) {
-            memcpy(w->wanted + wanted * c->hidden, w->normed + row * c->hidden,
-                   c->hidden * sizeof *w->wanted);
-            w->wanted_positions[wanted] = w->positions[row];
-        }
-        wanted++;
-    }
-    team_wait(p->self);
-    return wanted;
+    size_t half = c->head_dim / 2;
+    if (from == to)
+        return;
+    memcpy(w->hidden + to * c->hidden, w->hidden + from * c->hidden, c->hidden * sizeof(float));
+    memcpy(w->normed + to * c->hidden, w->normed + from * c->hidden, c->hidden * sizeof(float));
+    memcpy(w->cosine + to * half, w->cosine + from * half, half * sizeof(float));
+    memcpy(w->sine + to * half, w->sine + from * half, half * sizeof(float));
+    w->positions[to] = w->positions[from];
+    w->views[to] = w->views[from];
 }
 
-/* The logits of the rows in w->wanted, rounded and shown as a stage unless `p` is NULL. */
-static void unembed(const team *self, const gptoss_model *model, workspace *w, size_t wanted,
-                    const pass *p)
+/* Packs the rows that want logits together, unless they are, and goes on with them alone. */
+static void keep_wanted(pass *p, const batch *b)
+{
+    if (p->rows == b->wanted)
+        return;
+    if (p->self->rank == 0) {
+        size_t kept = 0;
+        for (size_t row = 0; row < b->count; row++)
+            if (b->rows[row].want_logits)
+                move_row(p->space, p->config, row, kept++);
+        p->space->route.rows = kept;
+    }
+    team_wait(p->self);
+    p->rows = b->wanted;
+    p->blas = p->blas && p->rows >= OP_BLAS_LEAST_ROWS;
+}
+
+/* The logits of `rows` rows of w->normed. */
+static void unembed(const team *self, const gptoss_model *model, workspace *w, size_t rows,
+                    bool blas)
 {
     const gptoss_config *c = &model->config;
     if (self->rank == 0)
-        tally_unembedding(&w->statistics, &model->weights.unembedding, wanted);
+        tally_unembedding(&w->statistics, &model->weights.unembedding, rows);
     product_space room = {(float *)(void *)w->prepared,
                           w->scratch + self->rank * w->scratch_floats};
     linear_map map = {&model->weights.unembedding, NULL, w->logits};
-    bool blas = p != NULL && p->blas && wanted >= OP_BLAS_LEAST_ROWS;
-    (blas ? op_blas_linear_maps : op_linear_maps)(self, &map, 1, w->wanted, wanted, c->vocab, room);
-    if (p != NULL)
-        pass_settle_logits(p, wanted);
-    else if (self->rank == 0)
-        tally_time(&w->statistics, GPTOSS_OPERATION_UNEMBEDDING, &w->lap);
-    op_check_finite(self, w->logits, wanted * c->vocab, &w->alarms[(size_t)2 * c->layers + 1]);
+    (blas ? op_blas_linear_maps : op_linear_maps)(self, &map, 1, w->normed, rows, c->vocab, room);
+}
+
+/* One layer. Nothing but logits is made of what the last one gives: rows that do not want them
+ * leave their keys and values there and are done, unless a tap is to see all their stages. */
+static void run_layer(pass *p, const batch *b, uint32_t layer)
+{
+    const layer_weights *bound = &b->model->weights.layers[layer];
+    bool sliding = p->config->sliding[layer];
+    bool last = layer + 1 == p->config->layers;
+    select_layer(p->self, b, layer);
+    p->layer = layer;
+    p->rounded = b->rounded == NULL ? NULL : &b->rounded[layer];
+    p->alarm = &p->space->alarms[(size_t)2 * layer];
+    if (last && p->tap == NULL && b->wanted < b->count) {
+        layer_store(p, bound, sliding);
+        keep_wanted(p, b);
+        if (p->rows > 0)
+            layer_attend(p, bound, sliding);
+    } else {
+        layer_attention(p, bound, sliding);
+    }
+    p->alarm = &p->space->alarms[(size_t)2 * layer + 1];
+    if (p->rows > 0)
+        layer_experts(p, bound);
+    if (p->self->rank == 0)
+        tally_layer(&p->space->statistics, p->config, bound, p->rounded, b->count,
+                    &p->space->route);
 }
 
 /* The whole pass, run by every thread of the team. */
@@ -118,30 +148,29 @@ static void run(const team *self, void *user)
 
     p.bfloat =
         p.precision == GPTOSS_PRECISION_BF16 && !p.torch && !b->options->blas && op_bfloat_pays();
-    const rounded_layer *rounded =
-        !p.torch && p.precision == GPTOSS_PRECISION_Q8 ? b->model->rounded.layers : NULL;
     find_angles(&p, &b->model->rope);
     op_embed(self, &b->model->weights.embedding, space->tokens, b->count, space->hidden);
     pass_settle(&p, GPTOSS_STAGE_EMBEDDING, space->hidden, config->hidden);
     for (uint32_t layer = 0; layer < config->layers; layer++) {
         if (!goes_on(self, b, layer))
             return;
-        const layer_weights *bound = &b->model->weights.layers[layer];
-        select_layer(self, b, layer);
-        p.layer = layer;
-        p.rounded = rounded == NULL ? NULL : &rounded[layer];
-        p.alarm = &space->alarms[(size_t)2 * layer];
-        layer_attention(&p, bound, config->sliding[layer]);
-        p.alarm = &space->alarms[(size_t)2 * layer + 1];
-        layer_experts(&p, bound);
-        if (self->rank == 0)
-            tally_layer(&space->statistics, config, bound, p.rounded, &space->route);
+        run_layer(&p, b, layer);
     }
     if (self->rank == 0)
-        tally_rows(&space->statistics, config, &b->model->weights, b->rows, b->count);
-    size_t wanted = final_norm(&p, b);
-    if (wanted > 0 && !b->options->leave_logits)
-        unembed(self, b->model, space, wanted, &p);
+        tally_rows(&space->statistics, config, &b->model->weights, b->rows, b->count,
+                   p.tap != NULL);
+    if (p.rows == 0)
+        return;
+    op_rms_norm(self, space->hidden, b->model->weights.final_norm, p.rows, config->hidden,
+                config->norm_eps, space->normed, &space->alarms[(size_t)2 * config->layers]);
+    pass_settle(&p, GPTOSS_STAGE_FINAL_NORM, space->normed, config->hidden);
+    keep_wanted(&p, b);
+    if (p.rows == 0 || b->options->leave_logits)
+        return;
+    unembed(self, b->model, space, p.rows, p.blas);
+    pass_settle(&p, GPTOSS_STAGE_LOGITS, space->logits, config->vocab);
+    op_check_finite(self, space->logits, p.rows * config->vocab,
+                    &space->alarms[(size_t)2 * config->layers + 1]);
 }
 
 /* The first place where numbers were not finite, in words. Place 2 L checks what enters layer L,
@@ -171,8 +200,14 @@ static gptoss_status check_alarms(const gptoss_model *model, const workspace *sp
 gptoss_status forward(const gptoss_model *model, workspace *space, const forward_options *options,
                       const forward_row *rows, size_t count, gptoss_error *error)
 {
-    batch b = {.model = model, .options = options, .rows = rows, .space = space, .count = count};
+    batch b = {.model = model,
+               .options = options,
+               .rows = rows,
+               .space = space,
+               .count = count,
+               .rounded = options->precision == GPTOSS_PRECISION_Q8 ? model->rounded.layers : NULL};
     for (size_t row = 0; row < count; row++) {
+        b.wanted += rows[row].want_logits;
         space->tokens[row] = rows[row].token;
         space->positions[row] = rows[row].position;
     }
@@ -196,7 +231,12 @@ typedef struct late_logits {
 static void run_late(const team *self, void *user)
 {
     const late_logits *late = user;
-    unembed(self, late->model, late->space, late->rows, NULL);
+    workspace *w = late->space;
+    const gptoss_config *c = &late->model->config;
+    unembed(self, late->model, w, late->rows, false);
+    if (self->rank == 0)
+        tally_time(&w->statistics, GPTOSS_OPERATION_UNEMBEDDING, &w->lap);
+    op_check_finite(self, w->logits, late->rows * c->vocab, &w->alarms[(size_t)2 * c->layers + 1]);
 }
 
 gptoss_status forward_logits(const gptoss_model *model, workspace *space,

@@ -31,7 +31,7 @@ typedef struct forward_options {
 
 /*
  * Runs `count` checked rows through the model. The caches hold their keys and values afterwards,
- * but their lengths are the caller's to advance. space->wanted holds [rows that want logits,
+ * but their lengths are the caller's to advance. space->normed holds [rows that want logits,
  * hidden], their final norm, and space->logits [rows that want them, vocab], unless they are left.
  * GPTOSS_NUMERIC names the layer and block behind which a value was not finite; GPTOSS_INTERRUPTED
  * means that on_layer said no.
@@ -39,7 +39,7 @@ typedef struct forward_options {
 gptoss_status forward(const gptoss_model *model, workspace *space, const forward_options *options,
                       const forward_row *rows, size_t count, gptoss_error *error);
 
-/* The logits that a pass left: those of the first `rows` rows of space->wanted. */
+/* The logits that a pass left: those of the first `rows` rows of space->normed. */
 gptoss_status forward_logits(const gptoss_model *model, workspace *space,
                              const forward_options *options, size_t rows, gptoss_error *error);
 

@@ -37,17 +37,46 @@ static void linear(const pass *p, const linear_map *maps, size_t count, const fl
     float_linear(p, maps, count, x, y_stride);
 }
 
-/* Queries, keys and values of the normed rows, the former two rotated, into w->qkv; the cache. */
-static void project(const pass *p, const layer_weights *layer, const attention_shape *shape)
+/* Each row of w->qkv holds its queries, its keys and its values one after another. */
+static size_t keys_at(const gptoss_config *c)
+{
+    return (size_t)c->heads * c->head_dim;
+}
+
+static size_t values_at(const gptoss_config *c)
+{
+    return keys_at(c) + (size_t)c->kv_heads * c->head_dim;
+}
+
+static size_t qkv_stride(const gptoss_config *c)
+{
+    return values_at(c) + (size_t)c->kv_heads * c->head_dim;
+}
+
+static attention_shape shape_of(const gptoss_config *c, bool sliding)
+{
+    return (attention_shape){c->heads, c->kv_heads, c->head_dim, sliding ? c->window : SIZE_MAX};
+}
+
+static void norm_attention(const pass *p, const layer_weights *layer)
+{
+    const gptoss_config *c = p->config;
+    op_rms_norm(p->self, p->space->hidden, layer->attention_norm, p->rows, c->hidden, c->norm_eps,
+                p->space->normed, p->alarm);
+    pass_settle(p, GPTOSS_STAGE_ATTENTION_NORM, p->space->normed, c->hidden);
+}
+
+/* Queries of the normed rows, or keys and values, or all of them; the values are not rotated. */
+static void project(const pass *p, const layer_weights *layer, bool queries, bool keys_values)
 {
     const gptoss_config *c = p->config;
     workspace *w = p->space;
-    size_t q_dim = (size_t)c->heads * c->head_dim;
-    size_t kv_dim = (size_t)c->kv_heads * c->head_dim;
-    size_t stride = q_dim + 2 * kv_dim;
-    float *q = w->qkv; /* each row holds q, k and v one after another */
-    float *k = w->qkv + q_dim;
-    float *v = w->qkv + q_dim + kv_dim;
+    size_t stride = qkv_stride(c);
+    float *q = w->qkv;
+    float *k = w->qkv + keys_at(c);
+    float *v = w->qkv + values_at(c);
+    size_t first = queries ? 0 : 1; /* of the maps */
+    size_t count = (queries ? 1 : 0) + (keys_values ? 2 : 0);
 
     if (p->rounded != NULL) {
         q8_map maps[] = {{&p->rounded->q, layer->q_bias, q},
@@ -55,41 +84,50 @@ static void project(const pass *p, const layer_weights *layer, const attention_s
                          {&p->rounded->v, layer->v_bias, v}};
         op_quantise(p->self, w->normed, p->rows, c->hidden, 1, w->prepared);
         pass_lap(p, GPTOSS_OPERATION_QUANTISE);
-        op_q8_linear_maps(p->self, maps, 3, w->prepared, p->rows, stride);
+        op_q8_linear_maps(p->self, maps + first, count, w->prepared, p->rows, stride);
     } else {
         linear_map maps[] = {{&layer->q, layer->q_bias, q},
                              {&layer->k, layer->k_bias, k},
                              {&layer->v, layer->v_bias, v}};
-        linear(p, maps, 3, w->normed, stride);
+        linear(p, maps + first, count, w->normed, stride);
     }
-    pass_settle(p, GPTOSS_STAGE_Q, q, stride);
-    pass_settle(p, GPTOSS_STAGE_K, k, stride);
-    pass_settle(p, GPTOSS_STAGE_V, v, stride);
-    (p->torch ? torch_rotate : op_rotate)(p->self, w->cosine, w->sine, p->rows,
-                                          (size_t)c->heads + c->kv_heads, c->head_dim / 2, q,
-                                          stride);
-    pass_settle(p, GPTOSS_STAGE_Q_ROTARY, q, stride);
-    pass_settle(p, GPTOSS_STAGE_K_ROTARY, k, stride);
-    op_store_kv(p->self, shape, w->views, w->positions, k, v, stride, p->rows);
-    pass_lap(p, GPTOSS_OPERATION_ROTARY);
+    if (queries)
+        pass_settle(p, GPTOSS_STAGE_Q, q, stride);
+    if (keys_values) {
+        pass_settle(p, GPTOSS_STAGE_K, k, stride);
+        pass_settle(p, GPTOSS_STAGE_V, v, stride);
+    }
+    (p->torch ? torch_rotate
+              : op_rotate)(p->self, w->cosine, w->sine, p->rows,
+                           (queries ? (size_t)c->heads : 0) + (keys_values ? c->kv_heads : 0),
+                           c->head_dim / 2, queries ? q : k, stride);
+    if (queries)
+        pass_settle(p, GPTOSS_STAGE_Q_ROTARY, q, stride);
+    if (keys_values)
+        pass_settle(p, GPTOSS_STAGE_K_ROTARY, k, stride);
 }
 
-void layer_attention(const pass *p, const layer_weights *layer, bool sliding)
+/* The keys and values of w->qkv go into the caches. */
+static void store(const pass *p, const attention_shape *shape)
 {
     const gptoss_config *c = p->config;
     workspace *w = p->space;
-    size_t q_dim = (size_t)c->heads * c->head_dim;
-    size_t stride = q_dim + 2 * (size_t)c->kv_heads * c->head_dim;
-    attention_shape shape = {c->heads, c->kv_heads, c->head_dim, sliding ? c->window : SIZE_MAX};
+    op_store_kv(p->self, shape, w->views, w->positions, w->qkv + keys_at(c), w->qkv + values_at(c),
+                qkv_stride(c), p->rows);
+    pass_lap(p, GPTOSS_OPERATION_ROTARY);
+}
+
+/* What the queries of w->qkv find in the caches, added to the residual. */
+static void attend(const pass *p, const layer_weights *layer, const attention_shape *shape)
+{
+    const gptoss_config *c = p->config;
+    workspace *w = p->space;
+    size_t q_dim = keys_at(c);
     float *sink_mass = p->tap == NULL ? NULL : w->sink_mass; /* nothing else reads it */
 
-    op_rms_norm(p->self, w->hidden, layer->attention_norm, p->rows, c->hidden, c->norm_eps,
-                w->normed, p->alarm);
-    pass_settle(p, GPTOSS_STAGE_ATTENTION_NORM, w->normed, c->hidden);
-    project(p, layer, &shape);
     (p->torch ? torch_attention : op_attention)(
-        p->self, &shape, w->views, w->positions, w->qkv, stride, layer->sinks, p->rows, w->attended,
-        sink_mass, (attention_scratch){p->scratch, w->scratch_floats});
+        p->self, shape, w->views, w->positions, w->qkv, qkv_stride(c), layer->sinks, p->rows,
+        w->attended, sink_mass, (attention_scratch){p->scratch, w->scratch_floats});
     if (sink_mass != NULL)
         pass_settle(p, GPTOSS_STAGE_SINK_MASS, sink_mass, c->heads);
     pass_settle(p, GPTOSS_STAGE_ATTENTION, w->attended, q_dim);
@@ -105,6 +143,30 @@ void layer_attention(const pass *p, const layer_weights *layer, bool sliding)
     pass_settle(p, GPTOSS_STAGE_ATTENTION_OUT, w->block_out, c->hidden);
     op_add(p->self, w->block_out, p->rows * c->hidden, w->hidden);
     pass_settle(p, GPTOSS_STAGE_ATTENTION_RESIDUAL, w->hidden, c->hidden);
+}
+
+void layer_attention(const pass *p, const layer_weights *layer, bool sliding)
+{
+    attention_shape shape = shape_of(p->config, sliding);
+    norm_attention(p, layer);
+    project(p, layer, true, true);
+    store(p, &shape);
+    attend(p, layer, &shape);
+}
+
+void layer_store(const pass *p, const layer_weights *layer, bool sliding)
+{
+    attention_shape shape = shape_of(p->config, sliding);
+    norm_attention(p, layer);
+    project(p, layer, false, true);
+    store(p, &shape);
+}
+
+void layer_attend(const pass *p, const layer_weights *layer, bool sliding)
+{
+    attention_shape shape = shape_of(p->config, sliding);
+    project(p, layer, true, false);
+    attend(p, layer, &shape);
 }
 
 /* The experts of the normed rows, how much each counts, and their places. */

@@ -9,6 +9,11 @@
  * space->views. `sliding` says whether the window applies. */
 void layer_attention(const pass *p, const layer_weights *layer, bool sliding);
 
+/* The two halves of it: first w->normed = RMSNorm(hidden) and the caches, then the rest, which may
+ * be that of fewer rows. Not with a tap. */
+void layer_store(const pass *p, const layer_weights *layer, bool sliding);
+void layer_attend(const pass *p, const layer_weights *layer, bool sliding);
+
 /* hidden += MoE(RMSNorm(hidden)) */
 void layer_experts(const pass *p, const layer_weights *layer);
 

@@ -86,13 +86,3 @@ void pass_settle_experts(const pass *p)
     if (p->tap != NULL)
         show(p, &view);
 }
-
-void pass_settle_logits(const pass *p, size_t rows)
-{
-    gptoss_tap_view view = view_of(p, GPTOSS_STAGE_LOGITS);
-    view.rows = rows;
-    view.positions = p->space->wanted_positions;
-    view.data = p->space->logits;
-    view.stride = view.columns;
-    settle(p, &view);
-}

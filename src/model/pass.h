@@ -38,7 +38,4 @@ void pass_lap(const pass *p, gptoss_operation operation);
 /* Ends GPTOSS_STAGE_EXPERTS, the ids of the routing. */
 void pass_settle_experts(const pass *p);
 
-/* Ends GPTOSS_STAGE_LOGITS of the `rows` rows that want them. */
-void pass_settle_logits(const pass *p, size_t rows);
-
 #endif

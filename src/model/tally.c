@@ -51,19 +51,22 @@ static void add_projection(const matrix *factor, const float *bias, const q8_mat
 }
 
 void tally_layer(gptoss_statistics *total, const gptoss_config *config, const layer_weights *layer,
-                 const rounded_layer *rounded, const routing *route)
+                 const rounded_layer *rounded, size_t rows, const routing *route)
 {
     gptoss_work *work = total->work;
     gptoss_work *qkv = &work[GPTOSS_OPERATION_QKV];
-    size_t rows = route->rows;
-    add_projection(&layer->q, layer->q_bias, rounded == NULL ? NULL : &rounded->q, rows, qkv);
     add_projection(&layer->k, layer->k_bias, rounded == NULL ? NULL : &rounded->k, rows, qkv);
     add_projection(&layer->v, layer->v_bias, rounded == NULL ? NULL : &rounded->v, rows, qkv);
+    work[GPTOSS_OPERATION_NORM].bytes += config->hidden * sizeof(float);
+    rows = route->rows;
+    if (rows == 0)
+        return;
+    add_projection(&layer->q, layer->q_bias, rounded == NULL ? NULL : &rounded->q, rows, qkv);
     add_projection(&layer->out, layer->out_bias, rounded == NULL ? NULL : &rounded->out, rows,
                    &work[GPTOSS_OPERATION_ATTENTION_OUT]);
     add_projection(&layer->router, layer->router_bias, NULL, rows, &work[GPTOSS_OPERATION_ROUTER]);
     qkv->bytes += config->heads * sizeof *layer->sinks;
-    work[GPTOSS_OPERATION_NORM].bytes += 2 * (uint64_t)config->hidden * sizeof(float);
+    work[GPTOSS_OPERATION_NORM].bytes += config->hidden * sizeof(float);
     tally_experts(total, layer, route);
 }
 
@@ -74,26 +77,38 @@ static uint64_t visible(const gptoss_config *config, bool sliding, uint32_t posi
     return sliding && keys > config->window ? config->window : keys;
 }
 
-void tally_rows(gptoss_statistics *total, const gptoss_config *config, const weights *bound,
-                const forward_row *rows, size_t count)
+/* Attention of `layers` layers of either kind, full and sliding: of all rows, or of those that want
+ * logits. The later rows of a cache see the keys of its first one and one more each. */
+static void add_attention(const gptoss_config *config, const forward_row *rows, size_t count,
+                          bool all, const uint64_t layers[2], gptoss_work *of)
 {
-    gptoss_work *work = total->work;
-    uint64_t layers[2] = {0}; /* full and sliding */
-    uint64_t seen[2] = {0};   /* by all rows */
-    for (uint32_t layer = 0; layer < config->layers; layer++)
-        layers[config->sliding[layer]]++;
+    const kv_cache *seen = NULL;
     for (size_t row = 0; row < count; row++) {
         const kv_cache *cache = rows[row].cache;
+        if (!all && !rows[row].want_logits)
+            continue;
         uint64_t bytes = kv_cache_position_bytes(config, cache->format);
-        bool first = rows[row].position == cache->length; /* later rows see the same keys */
+        bool first = all ? rows[row].position == cache->length : cache != seen;
+        seen = cache;
         for (int sliding = 0; sliding < 2; sliding++) {
             uint64_t keys = visible(config, sliding != 0, rows[row].position);
-            seen[sliding] += keys;
-            work[GPTOSS_OPERATION_ATTENTION].bytes += bytes * layers[sliding] * (first ? keys : 1);
+            of->bytes += bytes * layers[sliding] * (first ? keys : 1);
+            of->flops += 4 * (uint64_t)config->heads * config->head_dim * layers[sliding] * keys;
         }
     }
-    uint64_t per_key = 4 * (uint64_t)config->heads * config->head_dim;
-    work[GPTOSS_OPERATION_ATTENTION].flops += per_key * (layers[0] * seen[0] + layers[1] * seen[1]);
+}
+
+void tally_rows(gptoss_statistics *total, const gptoss_config *config, const weights *bound,
+                const forward_row *rows, size_t count, bool all)
+{
+    gptoss_work *work = total->work;
+    uint64_t layers[2] = {0}; /* but for the last one */
+    uint64_t last[2] = {0};
+    for (uint32_t layer = 0; layer + 1 < config->layers; layer++)
+        layers[config->sliding[layer]]++;
+    last[config->sliding[config->layers - 1]]++;
+    add_attention(config, rows, count, true, layers, &work[GPTOSS_OPERATION_ATTENTION]);
+    add_attention(config, rows, count, all, last, &work[GPTOSS_OPERATION_ATTENTION]);
     work[GPTOSS_OPERATION_EMBEDDING].bytes +=
         count * number_bytes(bound->embedding.format, config->hidden);
     work[GPTOSS_OPERATION_NORM].bytes += config->hidden * sizeof(float);

@@ -14,13 +14,15 @@ struct forward_row;
 void tally_time(gptoss_statistics *total, gptoss_operation operation, uint64_t *lap);
 
 /* The weights of one layer, those that were taken in 8 bits if any, and the routing that has just
- * used them. Thread 0 calls it. */
+ * used them. Keys and values are those of `rows` rows, all else is of the routing's rows. Thread 0
+ * calls it. */
 void tally_layer(gptoss_statistics *total, const gptoss_config *config, const layer_weights *layer,
-                 const rounded_layer *rounded, const routing *route);
+                 const rounded_layer *rounded, size_t rows, const routing *route);
 
-/* Rows of the embedding, the final norm, and the attention of all layers. Thread 0 calls it. */
+/* Rows of the embedding, the final norm, and the attention of all layers; of the last one only that
+ * of rows that want logits unless `all`. Thread 0 calls it. */
 void tally_rows(gptoss_statistics *total, const gptoss_config *config, const weights *bound,
-                const struct forward_row *rows, size_t count);
+                const struct forward_row *rows, size_t count, bool all);
 
 /* All logits of `rows` rows, computed from the whole unembedding. Thread 0 calls it. */
 void tally_unembedding(gptoss_statistics *total, const matrix *unembedding, size_t rows);

@@ -88,10 +88,8 @@ static uint64_t lay_out(workspace *w, const gptoss_config *config, uint64_t rows
     w->expert_out = carve_floats(&c, assignments, config->hidden);
     w->cosine = carve_floats(&c, rows, config->head_dim / 2);
     w->sine = carve_floats(&c, rows, config->head_dim / 2);
-    w->wanted = carve_floats(&c, rows, config->hidden);
     w->tokens = carve(&c, rows, sizeof *w->tokens);
     w->positions = carve(&c, rows, sizeof *w->positions);
-    w->wanted_positions = carve(&c, rows, sizeof *w->wanted_positions);
     w->views = carve(&c, rows, sizeof *w->views);
     w->route.top = config->experts_per_token;
     w->route.experts = config->experts;

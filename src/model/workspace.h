@@ -27,14 +27,12 @@ typedef struct workspace {
     float *expert_out;    /* [rows * top, hidden] */
     float *cosine;        /* [rows, head_dim / 2] */
     float *sine;          /* [rows, head_dim / 2] */
-    float *wanted;        /* [rows, hidden] final norm of the rows that want logits */
     float *logits;        /* [rows, vocab] */
     float *scratch;       /* [threads][scratch_floats] */
     size_t scratch_floats;
-    uint32_t *tokens;           /* [rows] */
-    uint32_t *positions;        /* [rows] */
-    uint32_t *wanted_positions; /* [rows] of those that want logits */
-    kv_view *views;             /* [rows] the cache of each row at the present layer */
+    uint32_t *tokens;    /* [rows] */
+    uint32_t *positions; /* [rows] */
+    kv_view *views;      /* [rows] the cache of each row at the present layer */
     routing route;
     op_alarm *alarms;             /* [2 * layers + 2] one per place where numbers are checked */
     gptoss_statistics statistics; /* of all passes so far */

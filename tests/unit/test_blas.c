@@ -195,8 +195,9 @@ static void check_passes(const gptoss_model *model)
         float *blas = logits_of(model, options, &chosen);
         double nmse = difference(model, own, blas);
         CHECK(chosen == GPTOSS_GEMM_BLAS, "BLAS as asked for");
-        /* chunks of 17 rows leave one of 9, and all of them go through BLAS */
-        CHECK(nmse > 0.0 && nmse < 1e-10, "case %u: %g", i, nmse);
+        /* Chunks of 17 rows leave one of 9, and all of them go through BLAS, but for the last
+         * layer's one row: in bf16 its experts take their inputs in two digits. */
+        CHECK(nmse > 0.0 && nmse < (i < 2 ? 1e-10 : 1e-9), "case %u: %g", i, nmse);
         free(blas);
     }
     float *automatic = logits_of(model, (gptoss_executor_options){.threads = 1}, &chosen);

@@ -21,12 +21,18 @@ static uint32_t token_of(uint32_t sequence, uint32_t position)
     return (position * 31 + sequence * 17 + position * position) % vocab;
 }
 
-static gptoss_executor *open_executor(uint32_t threads, uint32_t chunk)
+static gptoss_executor *open_precise(uint32_t threads, uint32_t chunk, gptoss_precision precision)
 {
     gptoss_executor *executor = NULL;
-    gptoss_executor_options options = {.threads = threads, .chunk = chunk};
+    gptoss_executor_options options = {
+        .threads = threads, .chunk = chunk, .precision = precision, .gemm = GPTOSS_GEMM_OWN};
     CHECK(gptoss_executor_open(model, &options, &executor, NULL) == GPTOSS_OK, "executor");
     return executor;
+}
+
+static gptoss_executor *open_executor(uint32_t threads, uint32_t chunk)
+{
+    return open_precise(threads, chunk, GPTOSS_PRECISION_F32);
 }
 
 static gptoss_sequence *open_sequence(uint32_t context, uint32_t chunk)
@@ -103,6 +109,42 @@ static void check_batch_mates(const float *const expected[2])
     gptoss_sequence_close(sequences[0]);
     gptoss_sequence_close(sequences[1]);
     gptoss_executor_close(executor);
+}
+
+/* Which rows of a chunk want logits changes no bit of theirs, nor of later chunks'. */
+static void check_some_wanted(gptoss_precision precision, uint32_t threads)
+{
+    enum { PATTERNS = 6 };
+    const float *logits = NULL;
+    float *expected = malloc((size_t)LENGTH * vocab * sizeof *expected);
+    for (uint32_t pattern = 0; pattern < PATTERNS; pattern++) { /* the first: all */
+        gptoss_executor *executor = open_precise(threads, CHUNK, precision);
+        gptoss_sequence *sequence = open_sequence(LENGTH, CHUNK);
+        for (uint32_t done = 0; done < LENGTH;) {
+            gptoss_row rows[CHUNK];
+            uint32_t part = LENGTH - done < CHUNK ? LENGTH - done : CHUNK;
+            for (uint32_t i = 0; i < part; i++)
+                rows[i] = (gptoss_row){sequence, done + i, token_of(0, done + i),
+                                       (done + i + 1) % (pattern + 1 + pattern / 4 * 25) == 0};
+            CHECK(gptoss_executor_forward(executor, rows, part, &logits, NULL) == GPTOSS_OK,
+                  "forward");
+            for (uint32_t i = 0; i < part; i++) {
+                float *row = expected + (size_t)(done + i) * vocab;
+                if (!rows[i].want_logits)
+                    continue;
+                if (pattern == 0)
+                    memcpy(row, logits, vocab * sizeof *row);
+                CHECK(memcmp(logits, row, vocab * sizeof *row) == 0,
+                      "%s, %u threads, pattern %u, position %u", gptoss_precision_name(precision),
+                      threads, pattern, done + i);
+                logits += vocab;
+            }
+            done += part;
+        }
+        gptoss_sequence_close(sequence);
+        gptoss_executor_close(executor);
+    }
+    free(expected);
 }
 
 static void check_wanted_rows(const float *expected)
@@ -237,6 +279,11 @@ int main(void)
     check_chunks(expected[0]);
     check_batch_mates((const float *const *)expected);
     check_wanted_rows(expected[0]);
+    for (uint32_t threads = 1; threads <= 3; threads++) {
+        check_some_wanted(GPTOSS_PRECISION_F32, threads);
+        check_some_wanted(GPTOSS_PRECISION_BF16, threads);
+        check_some_wanted(GPTOSS_PRECISION_Q8, threads);
+    }
     check_refusals();
     check_allocations(GPTOSS_NUMERICS_F32, NULL);
     check_allocations(GPTOSS_NUMERICS_TORCH_BF16, ignore_stage);

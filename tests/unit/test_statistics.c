@@ -158,13 +158,10 @@ static void check_batch(void)
     open_model("hf-mxfp4");
     gptoss_sequence *first = open_sequence();
     gptoss_sequence *second = open_sequence();
-    gptoss_row one = {first, 0, 3, false};
+    gptoss_row one = {first, 0, 3, true};
     gptoss_statistics single = pass(&one, 1);
-    CHECK(single.work[GPTOSS_OPERATION_UNEMBEDDING].bytes == 0 &&
-              single.work[GPTOSS_OPERATION_UNEMBEDDING].flops == 0,
-          "no logits wanted");
-    gptoss_executor_tap(executor, note_experts, &noted);
-    for (uint32_t i = 0; i < 40; i++) /* 20 rows of each, in turn */
+    gptoss_executor_tap(executor, note_experts, &noted); /* which sees all layers of all rows */
+    for (uint32_t i = 0; i < 40; i++)                    /* 20 rows of each, in turn */
         rows[i] = (gptoss_row){i % 2 == 0 ? first : second, i / 2 + (i % 2 == 0), i, i == 39};
     gptoss_statistics many = pass(rows, 40);
     CHECK(dense_bytes(&many) == dense_bytes(&single) + 39 * 2 * HIDDEN, "dense weights once");
@@ -182,6 +179,41 @@ static void check_batch(void)
           "one row's");
     gptoss_sequence_close(first);
     gptoss_sequence_close(second);
+    close_model();
+}
+
+/* Rows that want no logits: of the last layer, which slides, their keys and values alone. */
+static void check_unwanted(void)
+{
+    enum {
+        ROWS = 20,
+        KEYS = ROWS * (ROWS + 1) / 2,
+        SEEN = WINDOW * ROWS - WINDOW * (WINDOW - 1) / 2
+    };
+    gptoss_row rows[ROWS];
+    open_model("hf-mxfp4");
+    gptoss_sequence *sequence = open_sequence();
+    for (int wanted = 0; wanted < 3; wanted++) { /* the last `wanted` rows */
+        gptoss_sequence_clear(sequence);
+        for (uint32_t i = 0; i < ROWS; i++)
+            rows[i] = (gptoss_row){sequence, i, i, (int)i >= ROWS - wanted};
+        gptoss_statistics used = pass(rows, ROWS);
+        uint64_t all = (LAYERS - 1) * ROWS; /* rows of the other layers */
+        uint64_t some = all + (uint64_t)wanted;
+        CHECK(dense_flops(&used) ==
+                  2ULL * HIDDEN * ((all + ROWS) * 2 * KVD + some * (2 * Q + EXPERTS)),
+              "%d rows: products", wanted);
+        CHECK(experts_of(&used).flops == 2ULL * some * CHOSEN * 3 * HIDDEN * INTER,
+              "%d rows: experts", wanted);
+        CHECK(used.work[GPTOSS_OPERATION_ATTENTION].flops ==
+                  4ULL * HEADS * DIM * (KEYS + SEEN + (uint64_t)wanted * WINDOW),
+              "%d rows: attention", wanted);
+        CHECK(used.logit_rows == (uint64_t)wanted &&
+                  used.work[GPTOSS_OPERATION_UNEMBEDDING].flops ==
+                      2ULL * (uint64_t)wanted * VOCAB * HIDDEN,
+              "%d rows: logits", wanted);
+    }
+    gptoss_sequence_close(sequence);
     close_model();
 }
 
@@ -204,6 +236,7 @@ int main(void)
     check_decode("hf");
     check_decode("original");
     check_batch();
+    check_unwanted();
     check_probe();
     return test_result();
 }
