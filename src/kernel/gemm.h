@@ -5,7 +5,7 @@
  * are s modulo 32, its class. A micro-kernel has one partial sum of many products in registers, so
  * both sides are arranged by class. A sliver of `width` rows of n floats is
  *
- *     [32 classes][steps][width]      steps = n / 32, rounded up
+ *     [32 classes][steps][width]      steps = n / 32, rounded up, and up to an odd number
  *
  * where the class in place i is i with its five bits reversed: 0, 16, 8, 24, 4, ... In that order
  * folding in halves means to add neighbours, then neighbours of those sums, and so on, which needs
@@ -30,8 +30,12 @@ static inline size_t gemm_width(size_t tokens)
     return (tokens + GEMM_QUAD - 1) / GEMM_QUAD * GEMM_QUAD;
 }
 
-/* Floats that each row of n floats takes of a sliver. */
-#define GEMM_COLUMNS(n) (((n) + GEMM_CLASSES - 1) / GEMM_CLASSES * GEMM_CLASSES)
+/* Steps that a row of n floats has. */
+#define GEMM_STEPS(n) (((n) + GEMM_CLASSES - 1) / GEMM_CLASSES)
+
+/* Floats that it takes of a sliver. An even number of steps may be a power of two, and the classes'
+ * numbers at one step, which are written together, would meet in few sets of a cache. */
+#define GEMM_COLUMNS(n) ((GEMM_STEPS(n) | 1) * GEMM_CLASSES)
 
 /*
  * Puts rows of n floats, `count` of them, a multiple of 4, into the places [0, count) of a sliver;

@@ -131,7 +131,8 @@ typedef struct product {
     const float *bias; /* [GEMM_ROWS] or NULL */
     float *y;
     size_t width;
-    size_t steps;
+    size_t steps; /* of a class */
+    size_t apart; /* steps from a class to the next one */
     size_t y_stride;
     size_t near; /* bytes to ask for with each class */
     gemm_ahead *ahead;
@@ -145,7 +146,7 @@ typedef tile waiting[5];
 INLINE void take_place(const product *of, size_t i, size_t r, size_t b, size_t tokens,
                        waiting folded, tile sums)
 {
-    size_t begin = i * of->steps;
+    size_t begin = i * of->apart;
     size_t level = 0;
     take_class(of->w + begin * GEMM_ROWS + r, of->x + begin * of->width + b, of->width, of->steps,
                tokens, sums);
@@ -198,7 +199,8 @@ static void multiply(const float *w, size_t rows, const float *x, size_t tokens,
                    .bias = bias,
                    .y = y,
                    .width = gemm_width(tokens),
-                   .steps = GEMM_COLUMNS(n) / GEMM_CLASSES,
+                   .steps = GEMM_STEPS(n),
+                   .apart = GEMM_COLUMNS(n) / GEMM_CLASSES,
                    .y_stride = y_stride,
                    .near = (ahead->share / (GEMM_CLASSES * 64) + 1) * 64,
                    .ahead = ahead};

@@ -38,8 +38,8 @@ static void check_arranged(const subject *s, const arranged *a, size_t count, si
         for (size_t bit = 0; bit < 5; bit++)
             class |= (place >> bit & 1) << (4 - bit);
         size_t k = step * GEMM_CLASSES + class;
-        if (i % width >= count)
-            continue; /* any row */
+        if (i % width >= count || step >= GEMM_STEPS(n))
+            continue; /* any row; nobody's */
         float wanted = k < n ? rows[i % width * n + k] : 0.0F;
         right = right && same_bits(&wanted, &sliver[i], 1);
     }
