@@ -148,8 +148,12 @@ INLINE void load_group(const uint8_t *codes, size_t stride, __m256i words[4])
     words[3] = _mm256_unpackhi_epi64(c, d);
 }
 
+/* Bytes with sign are made words by vpmaddubsw, since shifts wait for the units that shuffles need.
+ */
 INLINE void store_pairs(const __m256i words[4], uint8_t *to)
 {
+    const __m256i even = _mm256_set1_epi16(0x0001);
+    const __m256i odd = _mm256_set1_epi16(0x0100);
     const __m256i table = TABLE(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12);
     UNROLL(4)
     for (size_t k = 0; k < 4; k++) {
@@ -157,9 +161,8 @@ INLINE void store_pairs(const __m256i words[4], uint8_t *to)
         decode_nibbles(words[k], table, numbers);
         UNROLL(2)
         for (size_t i = 0; i < 2; i++) {
-            __m256i even = _mm256_srai_epi16(_mm256_slli_epi16(numbers[i], 8), 8);
-            store(to + (4 * k + i) * LINE, even);
-            store(to + (4 * k + i + 2) * LINE, _mm256_srai_epi16(numbers[i], 8));
+            store(to + (4 * k + i) * LINE, _mm256_maddubs_epi16(even, numbers[i]));
+            store(to + (4 * k + i + 2) * LINE, _mm256_maddubs_epi16(odd, numbers[i]));
         }
     }
 }
