@@ -261,10 +261,10 @@ INLINE void multiply_quads(const uint8_t *w, const uint8_t *const x[TILE_ROWS], 
     for (size_t quad = 0; quad < QUADS; quad++) {
         __m256i parts[TILE_PARTS];
         load_line(w + quad * LINE, parts);
-        FOR_TILE (count) {
-            __m256i products = _mm256_maddubs_epi16(parts[p], spread(x[b] + at + 4 * quad));
-            sums[b][p] = _mm256_add_epi16(sums[b][p], products);
-            KEEP(sums[b][p]);
+        UNROLL(2)
+        for (size_t b = 0; b < count; b++) {
+            __m256i xs = spread(x[b] + at + 4 * quad);
+            TAKE_PARTS(_mm256_maddubs_epi16, _mm256_add_epi16, parts, xs, sums[b])
         }
     }
     FOR_TILE (count)

@@ -52,6 +52,23 @@ INLINE void load_line(const uint8_t *line, __m256i parts[TILE_PARTS])
     }
 }
 
+/*
+ * sums += what `multiply` makes of two registers of weights and x, for all of them. Two products
+ * and then their additions: a processor that deals instructions out to two schedulers by turns (Zen
+ * 3) would have all products in one of them if additions came between.
+ */
+#define TAKE_PARTS(multiply, add, parts, x, sums)                                                  \
+    UNROLL(4)                                                                                      \
+    for (size_t p = 0; p < TILE_PARTS; p += 2) {                                                   \
+        __m256i products[2] = {multiply((parts)[p], x), multiply((parts)[p + 1], x)};              \
+        KEEP(products[0]);                                                                         \
+        KEEP(products[1]);                                                                         \
+        (sums)[p] = add((sums)[p], products[0]);                                                   \
+        (sums)[p + 1] = add((sums)[p + 1], products[1]);                                           \
+        KEEP((sums)[p]);                                                                           \
+        KEEP((sums)[p + 1]);                                                                       \
+    }
+
 /* The sums of a group's pairs. */
 INLINE void multiply_pairs(const uint8_t *w, const uint8_t *const x[TILE_ROWS], size_t count,
                            tile_sums sums)
@@ -62,10 +79,10 @@ INLINE void multiply_pairs(const uint8_t *w, const uint8_t *const x[TILE_ROWS], 
     for (size_t pair = 0; pair < PAIRS; pair++) {
         __m256i parts[TILE_PARTS];
         load_line(w + pair * LINE, parts);
-        FOR_TILE (count) {
-            __m256i products = _mm256_madd_epi16(parts[p], spread(x[b] + 4 * pair));
-            sums[b][p] = _mm256_add_epi32(sums[b][p], products);
-            KEEP(sums[b][p]);
+        UNROLL(2)
+        for (size_t b = 0; b < count; b++) {
+            __m256i xs = spread(x[b] + 4 * pair);
+            TAKE_PARTS(_mm256_madd_epi16, _mm256_add_epi32, parts, xs, sums[b])
         }
     }
 }
