@@ -779,10 +779,10 @@ typedef struct gptoss_row {
  * Runs the transformer over `count` rows. The rows of one sequence have consecutive positions, the
  * first of which is the sequence's length; the sequences grow by their rows. *logits becomes
  * [rows that want them, vocab] in the order of the rows and lives until the next call; NULL when no
- * row does. Without BLAS, a row's results do not depend on the other rows, on threads or on chunks:
- * bit for bit.
- * On failure no sequence has grown. Source: the model as published in OpenAI's torch code, in
- * float32; docs/MODEL.md has the formulas.
+ * row does. A row that wants none leaves its key and its value in the last layer and is not
+ * followed further, unless a tap is set. Without BLAS, a row's results do not depend on the other
+ * rows, on threads or on chunks: bit for bit. On failure no sequence has grown. Source: the model
+ * as published in OpenAI's torch code, in float32; docs/MODEL.md has the formulas.
  */
 GPTOSS_API gptoss_status gptoss_executor_forward(gptoss_executor *executor, const gptoss_row *rows,
                                                  size_t count, const float **logits,
