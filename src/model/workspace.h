@@ -15,7 +15,7 @@
  */
 typedef struct workspace {
     float *hidden;        /* [rows, hidden] the residual stream */
-    float *normed;        /* [rows, hidden] */
+    float *normed;        /* [rows, hidden]; in the end of the rows that want logits */
     float *qkv;           /* [rows, (heads + 2 * kv_heads) * head_dim] */
     float *attended;      /* [rows, heads * head_dim] */
     float *sink_mass;     /* [rows, heads] */

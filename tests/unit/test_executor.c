@@ -279,10 +279,15 @@ int main(void)
     check_chunks(expected[0]);
     check_batch_mates((const float *const *)expected);
     check_wanted_rows(expected[0]);
-    for (uint32_t threads = 1; threads <= 3; threads++) {
-        check_some_wanted(GPTOSS_PRECISION_F32, threads);
-        check_some_wanted(GPTOSS_PRECISION_BF16, threads);
-        check_some_wanted(GPTOSS_PRECISION_Q8, threads);
+    for (uint32_t prepared = 0; prepared < 2; prepared++) { /* then with 8-bit attention, packed */
+        for (uint32_t threads = 1; threads <= 3; threads++) {
+            check_some_wanted(GPTOSS_PRECISION_F32, threads);
+            check_some_wanted(GPTOSS_PRECISION_BF16, threads);
+            check_some_wanted(GPTOSS_PRECISION_Q8, threads);
+        }
+        const gptoss_prepare_options options = {.pack = true, .requantise = true, .threads = 1};
+        CHECK(gptoss_model_prepare(model, &options, NULL, NULL, &error) == GPTOSS_OK, "%s",
+              error.message);
     }
     check_refusals();
     check_allocations(GPTOSS_NUMERICS_F32, NULL);
