@@ -140,11 +140,12 @@ static void dot_rows(const uint8_t *blocks, const uint8_t *scales, size_t rows, 
     }
 }
 
-static void quantise_tile(const float *const rows[], size_t count, size_t n, unsigned digits,
-                          uint8_t *tile)
+static void quantise_tile(const float *const rows[], size_t count, fixed_columns columns,
+                          unsigned digits, uint8_t *tile)
 {
     for (size_t b = 0; b < count; b++)
-        quantise(rows[b], n, digits, tile + b * fixed_row_bytes(n, digits));
+        quantise(rows[b], columns.count, digits,
+                 fixed_columns_at(tile + b * fixed_row_bytes(columns.n, digits), columns, digits));
 }
 
 static void multiply(const uint8_t *blocks, const uint8_t *scales, size_t rows, size_t columns,

@@ -117,9 +117,23 @@ typedef void (*fixed_quantise_fn)(const float *x, size_t n, unsigned digits, uin
 typedef void (*fixed_dot_rows_fn)(const uint8_t *blocks, const uint8_t *scales, size_t rows,
                                   const uint8_t *x, size_t columns, unsigned digits, float *y);
 
-/* Prepares 1 to 6 rows of n numbers, a multiple of 32, as a tile at `tile`, 64-aligned. */
-typedef void (*fixed_quantise_tile_fn)(const float *const rows[], size_t count, size_t n,
-                                       unsigned digits, uint8_t *tile);
+/* Columns of rows of n: `count`, a multiple of 32, from `first` on, where a whole block begins. */
+typedef struct fixed_columns {
+    size_t n;
+    size_t first;
+    size_t count;
+} fixed_columns;
+
+/* Where they lie in a prepared row. */
+static inline uint8_t *fixed_columns_at(uint8_t *row, fixed_columns columns, unsigned digits)
+{
+    return row + columns.first / FIXED_COLUMNS * fixed_block_bytes(digits);
+}
+
+/* Prepares columns of 1 to 6 rows as those of a tile at `tile`, 64-aligned. rows[b] is where they
+ * begin. A tile is prepared when all its columns are, in any order. */
+typedef void (*fixed_quantise_tile_fn)(const float *const rows[], size_t count,
+                                       fixed_columns columns, unsigned digits, uint8_t *tile);
 
 /* A batch of activation rows, in tiles. */
 typedef struct fixed_batch {

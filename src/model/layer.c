@@ -246,21 +246,18 @@ static void staged_experts(const pass *p, const layer_weights *layer)
                    w->expert_out);
 }
 
-/* Whether gated_experts can stand for staged_experts: in bfloat16, and when nobody looks at the
- * stages. One row's fit in the caches anyway. */
+/* Whether gated_experts can stand for staged_experts: in bfloat16 or fixed point, and when nobody
+ * looks at the stages. One row's fit in the caches anyway. */
 static bool may_gate(const pass *p, const layer_weights *layer)
 {
-    return p->bfloat && p->tap == NULL && p->rows > 1 &&
+    return !p->torch && !p->blas && p->tap == NULL && p->rows > 1 &&
            layer->gate_up.first.format == NUMBER_MXFP4 && layer->down.first.format == NUMBER_MXFP4;
 }
 
-/* The same, each part of the activations while it is near. Their time counts as the product's. */
-static void gated_experts(const pass *p, const layer_weights *layer)
+static void gated_in_bfloat(const pass *p, const layer_weights *layer, swiglu_shape shape)
 {
-    const gptoss_config *c = p->config;
     workspace *w = p->space;
-    bfloat_rows rows = {w->normed, w->route.source, c->hidden};
-    swiglu_shape shape = {c->swiglu_alpha, c->swiglu_limit};
+    bfloat_rows rows = {w->normed, w->route.source, p->config->hidden};
     uint16_t *x = (uint16_t *)(void *)w->prepared;
     uint16_t *z = (uint16_t *)(void *)w->expert_z;
 
@@ -271,6 +268,28 @@ static void gated_experts(const pass *p, const layer_weights *layer)
     pass_lap(p, GPTOSS_OPERATION_GATE_UP);
     op_bfloat_grouped_linear(p->self, &w->route, &layer->down, layer->down_bias_format,
                              layer->down_bias, z, w->expert_out, p->scratch);
+}
+
+static void gated_in_fixed(const pass *p, const layer_weights *layer, swiglu_shape shape)
+{
+    workspace *w = p->space;
+    fixed_rows rows = {w->normed, w->route.source, p->config->hidden, digits_of(p->precision)};
+    uint8_t *z = (uint8_t *)w->expert_z;
+
+    op_fixed_prepare(p->self, &w->route, rows, w->prepared);
+    pass_lap(p, GPTOSS_OPERATION_QUANTISE);
+    op_fixed_gated(p->self, &w->route, &layer->gate_up, layer->gate_up_bias_format,
+                   layer->gate_up_bias, w->prepared, rows.digits, shape, z, p->scratch);
+    pass_lap(p, GPTOSS_OPERATION_GATE_UP);
+    op_fixed_grouped_linear(p->self, &w->route, &layer->down, layer->down_bias_format,
+                            layer->down_bias, z, rows.digits, w->expert_out, p->scratch);
+}
+
+/* The same, each part of the activations while it is near. Their time counts as the product's. */
+static void gated_experts(const pass *p, const layer_weights *layer)
+{
+    swiglu_shape shape = {p->config->swiglu_alpha, p->config->swiglu_limit};
+    (p->bfloat ? gated_in_bfloat : gated_in_fixed)(p, layer, shape);
 }
 
 void layer_experts(const pass *p, const layer_weights *layer)

@@ -19,7 +19,7 @@ static uint64_t scratch_floats(const gptoss_config *config, uint64_t rows)
     widest = widest > q_dim ? widest : q_dim;
     uint64_t panel = OP_PANEL_FLOATS(widest);
     uint64_t attention = op_attention_floats(config->head_dim, config->context);
-    uint64_t most = op_fixed_bytes(widest) / sizeof(float);
+    uint64_t most = op_fixed_gated_bytes(widest) / sizeof(float);
     most = panel > most ? panel : most;
     uint64_t bfloat = op_bfloat_bytes(widest) / sizeof(float);
     most = bfloat > most ? bfloat : most;
@@ -59,12 +59,14 @@ static uint64_t prepared_bytes(const gptoss_config *config, uint64_t rows)
     return most;
 }
 
-/* Bytes of what the experts' activation gives, in floats or in bfloat16. */
+/* Bytes of what the experts' activation gives: floats, or rows in fixed point or in bfloat16. */
 static uint64_t activated_bytes(const gptoss_config *config, uint64_t assignments)
 {
     uint64_t floats = assignments * config->intermediate * sizeof(float);
+    uint64_t fixed = assignments * fixed_row_bytes(config->intermediate, FIXED_MAX_DIGITS);
     uint64_t bfloats = op_bfloat_rows_bytes(assignments, config->intermediate);
-    return floats > bfloats ? floats : bfloats;
+    uint64_t most = floats > fixed ? floats : fixed;
+    return most > bfloats ? most : bfloats;
 }
 
 static uint64_t lay_out(workspace *w, const gptoss_config *config, uint64_t rows, uint32_t threads,

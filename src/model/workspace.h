@@ -23,7 +23,7 @@ typedef struct workspace {
     float *router_logits; /* [rows, experts] */
     uint8_t *prepared;    /* the inputs of a matrix product as its kernels read them */
     float *expert_h;      /* [rows * top, 2 * inter] */
-    float *expert_z;      /* [rows * top, inter] */
+    float *expert_z;      /* [rows * top, inter], or prepared for the next product */
     float *expert_out;    /* [rows * top, hidden] */
     float *cosine;        /* [rows, head_dim / 2] */
     float *sine;          /* [rows, head_dim / 2] */

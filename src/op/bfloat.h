@@ -72,12 +72,6 @@ void op_bfloat_grouped_linear(const team *self, const routing *route, const matr
                               number_format bias_format, const uint8_t *bias, const uint16_t *x,
                               float *y, void *scratch);
 
-/* What op_swiglu takes beside h. */
-typedef struct swiglu_shape {
-    float alpha;
-    float limit;
-} swiglu_shape;
-
 /*
  * op_bfloat_grouped_linear, op_swiglu and op_bfloat_prepare of what that gives, for the next linear
  * operation, a part at a time while it is near. x: prepared; z: op_bfloat_rows_bytes(rows * top,

@@ -50,26 +50,29 @@ static part part_at(const routing *route, size_t expert, size_t i)
 
 /* ---- activations ----------------------------------------------------------------------------- */
 
-/* Prepares tile t of a part. */
-static void prepare_tile(fixed_rows x, part p, size_t t, uint8_t *out)
+/* Prepares columns of a tile, or of the row of an expert that has only one, at `out`. */
+static void prepare_columns(const float *const rows[], size_t count, bool only,
+                            fixed_columns columns, unsigned digits, uint8_t *out)
+{
+    if (only)
+        kernel()->fixed.quantise(rows[0], columns.count, digits,
+                                 fixed_columns_at(out, columns, digits));
+    else
+        kernel()->fixed.quantise_tile(rows, count, columns, digits, out);
+}
+
+/* Prepares tile t of a part of an expert's rows. */
+static void prepare_tile(fixed_rows x, part p, size_t t, bool only, uint8_t *out)
 {
     size_t begin = fixed_tile_begin(p.rows, t);
     size_t count = fixed_tile_begin(p.rows, t + 1) - begin;
-    const float *rows[FIXED_TILE_ROWS];
+    const float *rows[FIXED_TILE_ROWS] = {NULL};
     for (size_t b = 0; b < count; b++) {
         size_t place = p.place + begin + b;
         rows[b] = x.rows + (x.index == NULL ? place : x.index[place]) * x.n;
     }
-    kernel()->fixed.quantise_tile(rows, count, x.n, x.digits,
-                                  out + (p.place + begin) * fixed_row_bytes(x.n, x.digits));
-}
-
-/* Prepares the row of an expert that has only one. */
-static void prepare_row(fixed_rows x, size_t place, uint8_t *out)
-{
-    size_t row = x.index == NULL ? place : x.index[place];
-    kernel()->fixed.quantise(x.rows + row * x.n, x.n, x.digits,
-                             out + place * fixed_row_bytes(x.n, x.digits));
+    prepare_columns(rows, count, only, (fixed_columns){x.n, 0, x.n}, x.digits,
+                    out + (p.place + begin) * fixed_row_bytes(x.n, x.digits));
 }
 
 static size_t count_tiles(const routing *route)
@@ -91,12 +94,8 @@ void op_fixed_prepare(const team *self, const routing *route, fixed_rows x, uint
         for (size_t i = 0; i < parts_of(route, expert); i++) {
             part p = part_at(route, expert, i);
             for (size_t t = 0; t < fixed_tiles(p.rows); t++, tile++) {
-                if (tile < begin || tile >= end)
-                    continue;
-                if (batch_of(route, expert) == 1)
-                    prepare_row(x, p.place, out);
-                else
-                    prepare_tile(x, p, t, out);
+                if (tile >= begin && tile < end)
+                    prepare_tile(x, p, t, batch_of(route, expert) == 1, out);
             }
         }
     }
@@ -235,5 +234,134 @@ void op_fixed_grouped_linear(const team *self, const routing *route, const matri
     for (size_t expert = 0; expert < route->experts; expert++)
         if (batch_of(route, expert) > 1)
             multiply_many(&g, expert, &counter);
+    team_wait(self);
+}
+
+/* ---- products, with their activation --------------------------------------------------------- */
+
+/* Rows of weights that make a block of z. */
+enum { GATED_ROWS = 2 * FIXED_COLUMNS };
+
+typedef struct gated {
+    grouped linear; /* without y */
+    swiglu_shape shape;
+    uint8_t *z;
+    float *strip_h; /* this thread's own: [rows][FIXED_MULTIPLY_ROWS] */
+    float *block_z; /* and [rows][FIXED_COLUMNS] */
+} gated;
+
+/* A block of z that a thread has taken, of those of all parts of all experts. */
+typedef struct taken_block {
+    size_t expert; /* their number when none is left */
+    size_t before; /* the number of the expert's first block */
+    part of;
+    matrix weights; /* of the block */
+    size_t first;   /* of their rows */
+} taken_block;
+
+static void take_block(const grouped *g, taken_block *out)
+{
+    size_t taken = team_take(g->self);
+    size_t rows = g->weights->first.rows;
+    size_t blocks = fixed_blocks(rows / 2);
+    for (; out->expert < g->route->experts; out->expert++) {
+        size_t own = parts_of(g->route, out->expert) * blocks;
+        if (taken - out->before < own) {
+            matrix whole = matrix_stack_at(g->weights, out->expert);
+            size_t number = taken - out->before;
+            out->of = part_at(g->route, out->expert, number / blocks);
+            out->first = number % blocks * GATED_ROWS;
+            size_t left = rows - out->first;
+            out->weights = matrix_slice(&whole, out->first, left < GATED_ROWS ? left : GATED_ROWS);
+            return;
+        }
+        out->before += own;
+    }
+}
+
+/* A strip of a block's weights: the rows from `from` on that `multiply` takes at once. */
+static matrix strip_at(const taken_block *of, size_t from)
+{
+    size_t left = of->weights.rows - from;
+    return matrix_slice(&of->weights, from,
+                        left < FIXED_MULTIPLY_ROWS ? left : FIXED_MULTIPLY_ROWS);
+}
+
+/* z of a strip. */
+static void multiply_strip(const gated *g, const taken_block *own, size_t from, fixed_ahead ahead)
+{
+    const grouped *linear = &g->linear;
+    matrix strip = strip_at(own, from);
+    const uint8_t *x = prepared_at(linear, own->of.place);
+    if (batch_of(linear->route, own->expert) == 1)
+        kernel()->fixed.dot_rows(strip.data, strip.scales, strip.rows, x, strip.columns,
+                                 linear->digits, g->strip_h);
+    else
+        kernel()->fixed.multiply(strip.data, strip.scales, strip.rows, strip.columns,
+                                 (fixed_batch){x, own->of.rows}, linear->digits, linear->scratch,
+                                 ahead, g->strip_h, FIXED_MULTIPLY_ROWS);
+    if (linear->bias != NULL)
+        numbers_add(linear->bias_format, linear->bias,
+                    own->expert * linear->weights->first.rows + own->first + from, strip.rows,
+                    own->of.rows, g->strip_h, FIXED_MULTIPLY_ROWS);
+    for (size_t b = 0; b < own->of.rows; b++)
+        kernel()->swiglu(g->strip_h + b * FIXED_MULTIPLY_ROWS, strip.rows / 2, g->shape.alpha,
+                         g->shape.limit, g->block_z + b * FIXED_COLUMNS + from / 2);
+}
+
+/* What is multiplied behind a strip: the block's next one or the next block's first. */
+static fixed_ahead strip_ahead(const gated *g, const taken_block *own, size_t from,
+                               const taken_block *next)
+{
+    from += FIXED_MULTIPLY_ROWS;
+    if (from >= own->weights.rows) {
+        own = next;
+        from = 0;
+    }
+    if (own->expert >= g->linear.route->experts)
+        return (fixed_ahead){NULL, 0};
+    matrix strip = strip_at(own, from);
+    return (fixed_ahead){strip.data, strip.rows * strip.columns / 2};
+}
+
+/* Prepares a block of z for the next operation. */
+static void prepare_block(const gated *g, const taken_block *own)
+{
+    fixed_columns columns = {g->linear.weights->first.rows / 2, own->first / 2,
+                             own->weights.rows / 2};
+    unsigned digits = g->linear.digits;
+    bool only = batch_of(g->linear.route, own->expert) == 1;
+    for (size_t t = 0; t < fixed_tiles(own->of.rows); t++) {
+        size_t begin = fixed_tile_begin(own->of.rows, t);
+        size_t count = fixed_tile_begin(own->of.rows, t + 1) - begin;
+        const float *rows[FIXED_TILE_ROWS] = {NULL};
+        for (size_t b = 0; b < count; b++)
+            rows[b] = g->block_z + (begin + b) * FIXED_COLUMNS;
+        prepare_columns(rows, count, only, columns, digits,
+                        g->z + (own->of.place + begin) * fixed_row_bytes(columns.n, digits));
+    }
+}
+
+void op_fixed_gated(const team *self, const routing *route, const matrix_stack *weights,
+                    number_format bias_format, const uint8_t *bias, const uint8_t *x,
+                    unsigned digits, swiglu_shape shape, uint8_t *z, void *scratch)
+{
+    float *h = (float *)(void *)((uint8_t *)scratch + op_fixed_bytes(weights->first.columns));
+    gated g = {{self, route, weights, bias_format, bias, x, digits, NULL, scratch},
+               shape,
+               z,
+               h,
+               h + (size_t)OP_FIXED_BATCH * FIXED_MULTIPLY_ROWS};
+    taken_block own = {0};
+    assert(weights->first.format == NUMBER_MXFP4);
+    take_block(&g.linear, &own);
+    while (own.expert < route->experts) {
+        taken_block next = own;
+        take_block(&g.linear, &next);
+        for (size_t from = 0; from < own.weights.rows; from += FIXED_MULTIPLY_ROWS)
+            multiply_strip(&g, &own, from, strip_ahead(&g, &own, from, &next));
+        prepare_block(&g, &own);
+        own = next;
+    }
     team_wait(self);
 }

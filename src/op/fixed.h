@@ -15,6 +15,13 @@ static inline size_t op_fixed_bytes(size_t columns)
     return fixed_scratch_bytes(columns, OP_FIXED_BATCH);
 }
 
+/* Likewise for op_fixed_gated. */
+static inline size_t op_fixed_gated_bytes(size_t columns)
+{
+    return op_fixed_bytes(columns) +
+           sizeof(float) * OP_FIXED_BATCH * (FIXED_MULTIPLY_ROWS + FIXED_COLUMNS);
+}
+
 /* Prepares `rows` rows of n numbers, n a multiple of 32. x [rows, n];
  * out [rows, fixed_row_bytes(n, digits)], 64-aligned. */
 void op_quantise(const team *self, const float *x, size_t rows, size_t n, unsigned digits,
@@ -39,5 +46,15 @@ void op_fixed_prepare(const team *self, const routing *route, fixed_rows x, uint
 void op_fixed_grouped_linear(const team *self, const routing *route, const matrix_stack *weights,
                              number_format bias_format, const uint8_t *bias, const uint8_t *x,
                              unsigned digits, float *y, void *scratch);
+
+/*
+ * op_fixed_grouped_linear, op_swiglu and op_fixed_prepare of what that gives, for the next linear
+ * operation, a part at a time while it is near. W.rows / 2 is a multiple of 32. x: prepared;
+ * z [rows * top, fixed_row_bytes(W.rows / 2, digits)], 64-aligned; scratch: this thread's own
+ * op_fixed_gated_bytes(W.columns).
+ */
+void op_fixed_gated(const team *self, const routing *route, const matrix_stack *weights,
+                    number_format bias_format, const uint8_t *bias, const uint8_t *x,
+                    unsigned digits, swiglu_shape shape, uint8_t *z, void *scratch);
 
 #endif

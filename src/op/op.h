@@ -96,6 +96,12 @@ void op_grouped_linear(const team *self, const routing *route, const matrix_stac
                        number_format bias_format, const uint8_t *bias, const float *x,
                        const uint32_t *index, float *y, product_space space);
 
+/* What op_swiglu takes beside h. */
+typedef struct swiglu_shape {
+    float alpha;
+    float limit;
+} swiglu_shape;
+
 /* z = gpt-oss's SwiGLU of interleaved gate and up values. h [rows, 2 * n], z [rows, n]. */
 void op_swiglu(const team *self, const float *h, size_t rows, size_t n, float alpha, float limit,
                float *z);

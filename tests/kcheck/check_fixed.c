@@ -186,7 +186,8 @@ static bool good_product(float y, const weights *w, size_t r, const uint8_t *row
     return fabs((double)y - sum) <= 0x1p-22 * size + 0x1p-112 * (double)w->columns;
 }
 
-/* Prepares a batch in tiles at `out`. numbers [batch][n]. */
+/* Prepares a batch in tiles at `out`, at times in two parts, the later one first. numbers
+ * [batch][n]. */
 static void make_tiles(const fixed_table *table, const float *numbers, size_t batch, size_t n,
                        unsigned digits, uint8_t *out)
 {
@@ -196,7 +197,15 @@ static void make_tiles(const fixed_table *table, const float *numbers, size_t ba
         size_t count = fixed_tile_begin(batch, t + 1) - begin;
         for (size_t b = 0; b < count; b++)
             rows[b] = numbers + (begin + b) * n;
-        table->quantise_tile(rows, count, n, digits, out + begin * fixed_row_bytes(n, digits));
+        size_t cut = draw() % fixed_blocks(n) * FIXED_COLUMNS;
+        uint8_t *tile = out + begin * fixed_row_bytes(n, digits);
+        for (size_t b = 0; b < count; b++)
+            rows[b] += cut;
+        table->quantise_tile(rows, count, (fixed_columns){n, cut, n - cut}, digits, tile);
+        for (size_t b = 0; b < count; b++)
+            rows[b] -= cut;
+        if (cut > 0)
+            table->quantise_tile(rows, count, (fixed_columns){n, 0, cut}, digits, tile);
     }
 }
 

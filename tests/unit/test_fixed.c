@@ -93,12 +93,81 @@ static void check_case(bool by_source, unsigned digits)
     check_mates(by_source, digits);
 }
 
+/* ---- with their activation ------------------------------------------------------------------- */
+
+/* Narrow experts of the same numbers, with more rows than a block of z takes. */
+enum { GATED_IN = 32, GATED_OUT = 448, GATED = GATED_OUT / 2 };
+
+static const matrix_stack gates = {
+    {blocks, scales, GATED_OUT, GATED_IN, NUMBER_MXFP4, false, NULL, 0}, EXPERTS};
+static uint8_t gates_bias[EXPERTS * GATED_OUT * 2];
+
+typedef struct gated_case {
+    routing route;
+    unsigned digits;
+    bool at_once;
+    uint8_t *prepared;
+    uint8_t *z;
+} gated_case;
+
+static void run_gated(const team *self, void *user)
+{
+    static float h[ROWS * TOP * GATED_OUT];
+    static float z[ROWS * TOP * GATED];
+    const gated_case *c = user;
+    const swiglu_shape shape = {1.702F, 7.0F};
+    fixed_rows rows = {x, c->route.source, GATED_IN, c->digits};
+    void *scratch = aligned_alloc(64, op_fixed_gated_bytes(GATED_IN));
+    op_fixed_prepare(self, &c->route, rows, c->prepared);
+    if (c->at_once) {
+        op_fixed_gated(self, &c->route, &gates, NUMBER_BF16, gates_bias, c->prepared, c->digits,
+                       shape, c->z, scratch);
+    } else {
+        op_fixed_grouped_linear(self, &c->route, &gates, NUMBER_BF16, gates_bias, c->prepared,
+                                c->digits, h, scratch);
+        op_swiglu(self, h, c->route.rows * TOP, GATED, shape.alpha, shape.limit, z);
+        op_fixed_prepare(self, &c->route, (fixed_rows){z, NULL, GATED, c->digits}, c->z);
+    }
+    free(scratch);
+}
+
+static void check_gated(unsigned digits)
+{
+    size_t row_bytes = fixed_row_bytes(GATED, digits);
+    size_t in_bytes = (size_t)ROWS * TOP * fixed_row_bytes(GATED_IN, digits);
+    gated_case after = {.digits = digits,
+                        .prepared = aligned_alloc(64, in_bytes),
+                        .z = aligned_alloc(64, ROWS * TOP * row_bytes)};
+    gated_case at_once = after;
+    at_once.at_once = true;
+    at_once.z = aligned_alloc(64, ROWS * TOP * row_bytes);
+    for (size_t rows = 1; rows <= ROWS; rows = rows < 5 ? rows + 1 : 26 * (rows / 26 + 1)) {
+        after.route = at_once.route = route_rows(rows);
+        memset(after.z, 0xff, rows * TOP * row_bytes);
+        parallel_run(1, run_gated, &after);
+        for (uint32_t threads = 1; threads <= 4; threads++) {
+            memset(at_once.z, 0xff, rows * TOP * row_bytes);
+            parallel_run(threads, run_gated, &at_once);
+            CHECK(memcmp(after.z, at_once.z, rows * TOP * row_bytes) == 0,
+                  "%u digits, %zu rows, %u threads", digits, rows, threads);
+        }
+    }
+    free(after.prepared);
+    free(after.z);
+    free(at_once.z);
+}
+
 int main(void)
 {
     make_inputs();
+    for (size_t i = 0; i < (size_t)EXPERTS * GATED_OUT; i++) {
+        uint16_t value = bf16_from_float((float)random_unit(3, 0, i));
+        memcpy(gates_bias + 2 * i, &value, sizeof value);
+    }
     for (unsigned digits = 1; digits <= FIXED_MAX_DIGITS; digits++) {
         check_case(true, digits);
         check_case(false, digits);
+        check_gated(digits);
     }
     return test_result();
 }

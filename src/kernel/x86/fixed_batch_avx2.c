@@ -85,13 +85,14 @@ INLINE void store_batch_group(const float *x, unsigned digits, uint8_t *to)
     memcpy(to + tail_at(digits) + 4, &sums, sizeof sums);
 }
 
-void fixed_quantise_tile_avx2(const float *const rows[], size_t count, size_t n, unsigned digits,
-                              uint8_t *tile)
+void fixed_quantise_tile_avx2(const float *const rows[], size_t count, fixed_columns columns,
+                              unsigned digits, uint8_t *tile)
 {
+    tile += columns.first / FIXED_GROUP * x_bytes(digits);
     for (size_t b = 0; b < count; b++)
-        for (size_t g = 0; g < n / FIXED_GROUP; g++)
+        for (size_t g = 0; g < columns.count / FIXED_GROUP; g++)
             store_batch_group(rows[b] + g * FIXED_GROUP, digits,
-                              tile + b * fixed_row_bytes(n, digits) + g * x_bytes(digits));
+                              tile + b * fixed_row_bytes(columns.n, digits) + g * x_bytes(digits));
 }
 
 /* ---- weights --------------------------------------------------------------------------------- */

@@ -46,16 +46,20 @@ FIXED_INLINE float store_pairs(const float *x, uint8_t *to)
     return 0.5F * scale;
 }
 
-void fixed_pairs_quantise(const float *const rows[], size_t count, size_t n, uint8_t *tile)
+void fixed_pairs_quantise(const float *const rows[], size_t count, fixed_columns columns,
+                          uint8_t *tile)
 {
-    size_t groups = n / FIXED_GROUP;
-    size_t place = 0;
+    size_t groups = columns.n / FIXED_GROUP;
+    size_t own = columns.count / FIXED_GROUP;
+    size_t first_place = columns.first / FIXED_COLUMNS;
     float *half_scales = (float *)(void *)(tile + tile_scales(groups, count));
-    for (size_t m = 0; m < FIXED_GROUPS; m++)
-        for (size_t g = m; g < groups; g += FIXED_GROUPS, place++)
+    for (size_t m = 0; m < FIXED_GROUPS; first_place += places_of(groups, m), m++) {
+        size_t place = first_place;
+        for (size_t g = m; g < own; g += FIXED_GROUPS, place++)
             for (size_t b = 0; b < count; b++)
                 half_scales[place * count + b] = store_pairs(
                     rows[b] + g * FIXED_GROUP, tile + (place * count + b) * GROUP_BYTES);
+    }
 }
 
 /* ---- weights --------------------------------------------------------------------------------- */
