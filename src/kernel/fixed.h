@@ -100,12 +100,14 @@ static inline size_t fixed_tile_begin(size_t count, size_t tile)
 /* Weight rows that `multiply` takes at once: it unpacks them once for the whole batch. */
 #define FIXED_MULTIPLY_ROWS 64
 
-/* Bytes of scratch for `multiply`: unpacked weights of at most 36 bytes a group and row of 32, or
- * 18 of 64, and partial sums. */
-static inline size_t fixed_scratch_bytes(size_t columns, size_t count)
+/* Bytes that `multiply` has for unpacked weights. */
+#define FIXED_UNPACKED 40960
+
+/* Bytes of scratch for `multiply` of `count` activation rows: some unpacked weights, and the
+ * partial sums. */
+static inline size_t fixed_scratch_bytes(size_t count)
 {
-    return fixed_blocks(columns) * FIXED_GROUPS * 1152 + 32768 +
-           count * FIXED_MULTIPLY_ROWS * 2 * sizeof(float);
+    return FIXED_UNPACKED + count * FIXED_MULTIPLY_ROWS * FIXED_GROUPS * sizeof(float);
 }
 
 /* Prepares n numbers, a multiple of 32, as fixed_row_bytes(n, digits) bytes at `row`, 64-aligned.
@@ -141,16 +143,17 @@ typedef struct fixed_batch {
     size_t count;
 } fixed_batch;
 
-/* Memory to bring near meanwhile: the weights of the next call. It may be empty. */
+/* What to bring near meanwhile: weights of the next call. It may be empty. */
 typedef struct fixed_ahead {
-    const uint8_t *at;
-    size_t bytes;
+    const uint8_t *blocks;
+    const uint8_t *scales; /* a sixteenth as many bytes */
+    size_t bytes;          /* of blocks */
 } fixed_ahead;
 
 /*
  * y[b * y_stride + r] = canonical product of weight row r, of 1 to FIXED_MULTIPLY_ROWS, and row b
- * of the batch. blocks and scales as for dot_rows; scratch: fixed_scratch_bytes(columns,
- * batch.count), 64-aligned.
+ * of the batch. blocks and scales as for dot_rows; scratch:
+ * fixed_scratch_bytes(batch.count), 64-aligned.
  */
 typedef void (*fixed_multiply_fn)(const uint8_t *blocks, const uint8_t *scales, size_t rows,
                                   size_t columns, fixed_batch batch, unsigned digits, void *scratch,

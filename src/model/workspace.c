@@ -19,7 +19,7 @@ static uint64_t scratch_floats(const gptoss_config *config, uint64_t rows)
     widest = widest > q_dim ? widest : q_dim;
     uint64_t panel = OP_PANEL_FLOATS(widest);
     uint64_t attention = op_attention_floats(config->head_dim, config->context);
-    uint64_t most = op_fixed_gated_bytes(widest) / sizeof(float);
+    uint64_t most = op_fixed_gated_bytes() / sizeof(float);
     most = panel > most ? panel : most;
     uint64_t bfloat = op_bfloat_bytes(widest) / sizeof(float);
     most = bfloat > most ? bfloat : most;

@@ -197,10 +197,10 @@ static fixed_ahead next_weights(const grouped *g, size_t expert, size_t unit)
         while (expert < g->route->experts && batch_of(g->route, expert) < 2);
     }
     if (expert >= g->route->experts)
-        return (fixed_ahead){NULL, 0};
+        return (fixed_ahead){NULL, NULL, 0};
     matrix whole = matrix_stack_at(g->weights, expert);
     matrix next = unit_weights(&whole, unit);
-    return (fixed_ahead){next.data, next.rows * next.columns / 2};
+    return (fixed_ahead){next.data, next.scales, next.rows * next.columns / 2};
 }
 
 /* An expert with several activation rows unpacks its weights once for every part of them. Threads
@@ -319,9 +319,9 @@ static fixed_ahead strip_ahead(const gated *g, const taken_block *own, size_t fr
         from = 0;
     }
     if (own->expert >= g->linear.route->experts)
-        return (fixed_ahead){NULL, 0};
+        return (fixed_ahead){NULL, NULL, 0};
     matrix strip = strip_at(own, from);
-    return (fixed_ahead){strip.data, strip.rows * strip.columns / 2};
+    return (fixed_ahead){strip.data, strip.scales, strip.rows * strip.columns / 2};
 }
 
 /* Prepares a block of z for the next operation. */
@@ -346,7 +346,7 @@ void op_fixed_gated(const team *self, const routing *route, const matrix_stack *
                     number_format bias_format, const uint8_t *bias, const uint8_t *x,
                     unsigned digits, swiglu_shape shape, uint8_t *z, void *scratch)
 {
-    float *h = (float *)(void *)((uint8_t *)scratch + op_fixed_bytes(weights->first.columns));
+    float *h = (float *)(void *)((uint8_t *)scratch + op_fixed_bytes());
     gated g = {{self, route, weights, bias_format, bias, x, digits, NULL, scratch},
                shape,
                z,

@@ -9,16 +9,16 @@
 /* Activation rows that unpacked weights serve at once. */
 #define OP_FIXED_BATCH 96
 
-/* Bytes of scratch, 64-aligned, that a thread needs for matrices of at most `columns` columns. */
-static inline size_t op_fixed_bytes(size_t columns)
+/* Bytes of scratch, 64-aligned, that a thread needs. */
+static inline size_t op_fixed_bytes(void)
 {
-    return fixed_scratch_bytes(columns, OP_FIXED_BATCH);
+    return fixed_scratch_bytes(OP_FIXED_BATCH);
 }
 
 /* Likewise for op_fixed_gated. */
-static inline size_t op_fixed_gated_bytes(size_t columns)
+static inline size_t op_fixed_gated_bytes(void)
 {
-    return op_fixed_bytes(columns) +
+    return op_fixed_bytes() +
            sizeof(float) * OP_FIXED_BATCH * (FIXED_MULTIPLY_ROWS + FIXED_COLUMNS);
 }
 
@@ -41,7 +41,7 @@ void op_fixed_prepare(const team *self, const routing *route, fixed_rows x, uint
 
 /*
  * y[place] = W_e x[place] + bias_e, as op_grouped_linear, for MXFP4 weights. x: prepared with
- * `digits` digits; y [rows * top, W.rows]; scratch: this thread's own op_fixed_bytes(W.columns).
+ * `digits` digits; y [rows * top, W.rows]; scratch: this thread's own op_fixed_bytes().
  */
 void op_fixed_grouped_linear(const team *self, const routing *route, const matrix_stack *weights,
                              number_format bias_format, const uint8_t *bias, const uint8_t *x,
@@ -51,7 +51,7 @@ void op_fixed_grouped_linear(const team *self, const routing *route, const matri
  * op_fixed_grouped_linear, op_swiglu and op_fixed_prepare of what that gives, for the next linear
  * operation, a part at a time while it is near. W.rows / 2 is a multiple of 32. x: prepared;
  * z [rows * top, fixed_row_bytes(W.rows / 2, digits)], 64-aligned; scratch: this thread's own
- * op_fixed_gated_bytes(W.columns).
+ * op_fixed_gated_bytes().
  */
 void op_fixed_gated(const team *self, const routing *route, const matrix_stack *weights,
                     number_format bias_format, const uint8_t *bias, const uint8_t *x,

@@ -213,7 +213,7 @@ static void make_tiles(const fixed_table *table, const float *numbers, size_t ba
 static void multiply_all(const fixed_table *table, const weights *w, fixed_batch batch,
                          unsigned digits, void *scratch, float *y)
 {
-    fixed_ahead ahead = {w->blocks.end_aligned, w->rows * w->columns / 2};
+    fixed_ahead ahead = {w->blocks.end_aligned, w->scales.end_aligned, w->rows * w->columns / 2};
     for (size_t first = 0; first < w->rows; first += FIXED_MULTIPLY_ROWS) {
         size_t rest = w->rows - first;
         table->multiply((const uint8_t *)w->blocks.end_aligned + first * w->columns / 2,
@@ -233,7 +233,7 @@ static void check_products(const subject *s, weights *w, size_t batch, unsigned 
     guarded tiles = guard(batch * row_bytes);
     guarded row = guard(row_bytes);
     guarded y = guard(batch * (rows + 3) * sizeof(float));
-    guarded scratch = guard(fixed_scratch_bytes(w->columns, batch));
+    guarded scratch = guard(fixed_scratch_bytes(batch));
     float *numbers = malloc(batch * w->columns * sizeof *numbers);
     float *single = malloc(rows * sizeof *single);
     float *expected = malloc(rows * sizeof *expected);
@@ -353,7 +353,7 @@ void bench_fixed(const kernel_table *table)
     uint8_t *x = aligned_alloc(64, BATCH * fixed_row_bytes(N, FIXED_MAX_DIGITS));
     float *numbers = malloc((size_t)BATCH * N * sizeof *numbers);
     float *y = malloc(rows * sizeof *y);
-    uint8_t *scratch = aligned_alloc(64, fixed_scratch_bytes(N, BATCH));
+    uint8_t *scratch = aligned_alloc(64, fixed_scratch_bytes(BATCH));
     fill_bytes(scratch, 4096);
     for (size_t i = 0; i < rows * N / 2; i++)
         blocks[i] = scratch[i % 4093];
@@ -376,7 +376,7 @@ void bench_fixed(const kernel_table *table)
             BENCH(name, 2 * batch * FIXED_MULTIPLY_ROWS * N, "GOP/s",
                   table->fixed.multiply(blocks, scales, FIXED_MULTIPLY_ROWS, N,
                                         (fixed_batch){x, batch}, digits, scratch,
-                                        (fixed_ahead){blocks, 0}, y, FIXED_MULTIPLY_ROWS));
+                                        (fixed_ahead){blocks, NULL, 0}, y, FIXED_MULTIPLY_ROWS));
         }
     }
     free(scratch);

@@ -23,7 +23,7 @@ typedef struct fixed_case {
 static void run_fixed(const team *self, void *user)
 {
     const fixed_case *c = user;
-    void *scratch = aligned_alloc(64, op_fixed_bytes(IN));
+    void *scratch = aligned_alloc(64, op_fixed_bytes());
     fixed_rows rows = {c->x, c->by_source ? c->route.source : NULL, IN, c->digits};
     op_fixed_prepare(self, &c->route, rows, c->prepared);
     op_fixed_grouped_linear(self, &c->route, &c->weights, NUMBER_BF16, c->bias, c->prepared,
@@ -117,7 +117,7 @@ static void run_gated(const team *self, void *user)
     const gated_case *c = user;
     const swiglu_shape shape = {1.702F, 7.0F};
     fixed_rows rows = {x, c->route.source, GATED_IN, c->digits};
-    void *scratch = aligned_alloc(64, op_fixed_gated_bytes(GATED_IN));
+    void *scratch = aligned_alloc(64, op_fixed_gated_bytes());
     op_fixed_prepare(self, &c->route, rows, c->prepared);
     if (c->at_once) {
         op_fixed_gated(self, &c->route, &gates, NUMBER_BF16, gates_bias, c->prepared, c->digits,

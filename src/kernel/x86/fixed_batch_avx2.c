@@ -377,7 +377,7 @@ INLINE void multiply_digits(const uint8_t *blocks, const uint8_t *scales, size_t
     size_t groups = columns / FIXED_GROUP;
     size_t panels = (rows + PANEL_ROWS - 1) / PANEL_ROWS;
     size_t steps = panels * (groups / chunk_groups(digits) + 1) * (batch.count / TILE_ROWS + 1);
-    fetcher next = {ahead.at, ahead.bytes / 64, ahead.bytes / 64 / steps + 1};
+    fetcher next = {ahead.blocks, ahead.bytes / 64, ahead.bytes / 64 / steps + 1};
     for (size_t r = 0; r < rows; r += PANEL_ROWS) {
         size_t count = rows - r < PANEL_ROWS ? rows - r : PANEL_ROWS;
         weight_rows w = {blocks + 16 * r * groups, scales + r * groups, count, groups};

@@ -7,8 +7,8 @@
 /*
  * A tile of 32 weight rows, in the lanes of two registers, and some activation rows, whose sums
  * stay in registers: those of whole numbers, and those of floats, the partial sum a_m, for a chunk
- * of 6 blocks. The chunk's weights (27 KB) stay in the nearest cache for the whole batch; between
- * chunks the partial sums a_0 .. a_3 lie in memory, [batch][4][32].
+ * of 6 blocks. The chunk's weights (27 KB) are unpacked into the nearest cache, which keeps them
+ * for the whole batch; between chunks the partial sums a_0 .. a_3 lie in memory, [batch][4][32].
  */
 enum { TILE_BATCH = 6, PANEL_BLOCKS = 6, SUMS = FIXED_GROUPS * FIXED_PANEL_ROWS };
 
@@ -25,19 +25,6 @@ typedef struct panel_tile {
     size_t blocks;
     float *sums;
 } panel_tile;
-
-/* What is fetched meanwhile: some lines at each step. */
-typedef struct fetcher {
-    const char *at;
-    const char *end;
-    size_t lines;
-} fetcher;
-
-FIXED_INLINE void fetch(fetcher *f)
-{
-    for (size_t line = 0; line < f->lines && f->at < f->end; line++, f->at += 64)
-        _mm_prefetch(f->at, _MM_HINT_T1);
-}
 
 FIXED_INLINE __m512i broadcast(const void *word)
 {
@@ -122,7 +109,7 @@ FIXED_INLINE void multiply_place(const panel_tile *tile, size_t place, size_t co
         size_t at = block * fixed_block_bytes(digits);
         size_t half_scale = at + (size_t)FIXED_COLUMNS * digits + 4 * place;
         __m512 t[TILE_BATCH][2];
-        fetch(ahead);
+        fetch_for(ahead, MULTIPLY_TIME * count * digits);
         multiply_group(quads, tile->x, at, place, count, digits, t);
         __m512 first = _mm512_load_ps(scales);
         __m512 second = _mm512_load_ps(scales + 16);
@@ -181,35 +168,31 @@ static void fold_sums(const float *sums, size_t rows, float *y)
     }
 }
 
-static void multiply_panel(const uint8_t *panel, size_t rows, size_t columns, fixed_batch batch,
-                           unsigned digits, float *sums, fixed_ahead ahead, float *y,
-                           size_t y_stride)
+/* FIXED_PANEL_ROWS weight rows from `row` on, or what is left, a chunk at a time. */
+static void multiply_panel(const panel_rows *w, size_t row, fixed_batch batch, unsigned digits,
+                           uint8_t *panel, fetcher *ahead, float *y, size_t y_stride)
 {
     const multiply_tile_fn *tiles = digits == 1 ? tiles_1 : tiles_3;
-    size_t blocks = fixed_blocks(columns);
-    size_t row_bytes = fixed_row_bytes(columns, digits);
+    size_t blocks = fixed_blocks(w->groups * FIXED_GROUP);
+    size_t row_bytes = blocks * fixed_block_bytes(digits);
     size_t tile_count = (batch.count + tile_batch(digits) - 1) / tile_batch(digits);
-    size_t steps = tile_count * blocks * FIXED_GROUPS;
-    const char *from =
-        (const char *)ahead.at; /* NULL with no bytes, to which even 0 is not added */
-    fetcher fetching = {from, ahead.bytes == 0 ? from : from + ahead.bytes,
-                        steps == 0 ? 0 : (ahead.bytes / 64 + steps - 1) / steps};
+    size_t rows = w->rows - row < FIXED_PANEL_ROWS ? w->rows - row : FIXED_PANEL_ROWS;
+    float *sums = (float *)(void *)(panel + PANEL_BLOCKS * FIXED_GROUPS * FIXED_GROUP_BYTES);
     memset(sums, 0, batch.count * SUMS * sizeof *sums);
     for (size_t first = 0; first < blocks; first += PANEL_BLOCKS) {
+        size_t own = blocks - first < PANEL_BLOCKS ? blocks - first : PANEL_BLOCKS;
+        unpack_panel(w, row, first * FIXED_GROUPS, own, ahead, panel);
         for (size_t t = 0; t < tile_count; t++) {
             size_t b = batch.count * t / tile_count;
             size_t count = batch.count * (t + 1) / tile_count - b;
-            panel_tile tile = {.panel = panel + first * FIXED_GROUPS * FIXED_GROUP_BYTES,
-                               .blocks =
-                                   blocks - first < PANEL_BLOCKS ? blocks - first : PANEL_BLOCKS,
-                               .sums = sums + b * SUMS};
+            panel_tile tile = {.panel = panel, .blocks = own, .sums = sums + b * SUMS};
             for (size_t i = 0; i < count; i++)
                 tile.x[i] = batch.tiles + (b + i) * row_bytes + first * fixed_block_bytes(digits);
-            tiles[count - 1](&tile, &fetching);
+            tiles[count - 1](&tile, ahead);
         }
     }
     for (size_t b = 0; b < batch.count; b++)
-        fold_sums(sums + b * SUMS, rows, y + b * y_stride);
+        fold_sums(sums + b * SUMS, rows, y + row + b * y_stride);
 }
 
 /* Up to FIXED_MULTIPLY_ROWS weight rows, a panel at a time. */
@@ -217,17 +200,12 @@ static void multiply_panels(const uint8_t *blocks, const uint8_t *scales, size_t
                             size_t columns, fixed_batch batch, unsigned digits, void *scratch,
                             fixed_ahead ahead, float *y, size_t y_stride)
 {
-    uint8_t *panel = scratch;
-    float *sums = (float *)(void *)(panel + fixed_panel_bytes(columns));
+    panel_rows w = {blocks, scales, rows, columns / FIXED_GROUP};
     size_t panels = (rows + FIXED_PANEL_ROWS - 1) / FIXED_PANEL_ROWS;
-    ahead.bytes /= panels;
-    for (size_t r = 0; r < rows; r += FIXED_PANEL_ROWS) {
-        size_t count = rows - r < FIXED_PANEL_ROWS ? rows - r : FIXED_PANEL_ROWS;
-        unpack(blocks + r * columns / 2, scales + r * columns / FIXED_GROUP, count, columns, panel);
-        multiply_panel(panel, count, columns, batch, digits, sums, ahead, y + r, y_stride);
-        if (ahead.bytes > 0) /* `at` may be NULL */
-            ahead.at += ahead.bytes;
-    }
+    size_t time = panels * w.groups * (2 * UNPACK_TIME + MULTIPLY_TIME * digits * batch.count);
+    fetcher fetching = fetch_evenly(ahead, time);
+    for (size_t row = 0; row < rows; row += FIXED_PANEL_ROWS)
+        multiply_panel(&w, row, batch, digits, scratch, &fetching, y, y_stride);
 }
 
 static void multiply(const uint8_t *blocks, const uint8_t *scales, size_t rows, size_t columns,

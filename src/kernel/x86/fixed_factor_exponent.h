@@ -4,21 +4,15 @@
 #define KERNEL_X86_FIXED_FACTOR_EXPONENT_H
 
 #include <math.h>
-#include <stdint.h>
 
 #include "kernel/x86/fixed_split.h"
 
-/* What a panel keeps of 16 scales and of one: scale - 127. */
+/* What a panel keeps of 16 scales: scale - 127. */
 FIXED_INLINE __m512 kept_scales(__m512i scales)
 {
     __m512 exponents = _mm512_cvtepi32_ps(_mm512_sub_epi32(scales, _mm512_set1_epi32(127)));
     __mmask16 nan = _mm512_cmpeq_epi32_mask(scales, _mm512_set1_epi32(255));
     return _mm512_mask_mov_ps(exponents, nan, _mm512_set1_ps(NAN));
-}
-
-static inline float kept_scale(uint8_t scale)
-{
-    return scale == 255 ? NAN : (float)(scale - 127);
 }
 
 FIXED_INLINE __m512 factors(__m512 kept, __m512 half_scale)

@@ -3,29 +3,24 @@
  * weights and activations are multiplied as pairs of 16-bit numbers: as many instructions as for
  * two digits apart, the same whole numbers, and neither an offset nor digits to join.
  *
- * A tile of `count` activation rows, where places are groups in the order 0 4 8 ... 1 5 9 ...:
+ * A tile of `count` activation rows:
  *
- *     | place 0: count rows x 16 pairs | place 1: ... | half scales: [place][count] |
+ *     | group 0: count rows x 16 pairs | group 1: ... | half scales: [group][count] |
  *
  * Pairs 4 k to 4 k + 3 of a group are its columns 8 k + 0 4, 1 5, 2 6, 3 7, as the nibbles of 16
  * bits after 16 bits of codes are.
  */
 #include <immintrin.h>
-#include <stdbool.h>
 #include <string.h>
 
+#include "kernel/x86/fixed_fetch.h"
 #include "kernel/x86/fixed_pairs.h"
 #include "kernel/x86/fixed_round_avx512.h"
+#include "kernel/x86/fixed_turn.h"
 
 enum { PAIRS = FIXED_GROUP / 2, GROUP_BYTES = 2 * FIXED_GROUP };
 
 /* ---- activations ----------------------------------------------------------------------------- */
-
-/* Groups m, m + 4, m + 8, ... of `groups`: how many they are. */
-static size_t places_of(size_t groups, size_t m)
-{
-    return (groups + FIXED_GROUPS - 1 - m) / FIXED_GROUPS;
-}
 
 /* The half scales of a tile. */
 FIXED_INLINE size_t tile_scales(size_t groups, size_t count)
@@ -49,197 +44,168 @@ FIXED_INLINE float store_pairs(const float *x, uint8_t *to)
 void fixed_pairs_quantise(const float *const rows[], size_t count, fixed_columns columns,
                           uint8_t *tile)
 {
-    size_t groups = columns.n / FIXED_GROUP;
-    size_t own = columns.count / FIXED_GROUP;
-    size_t first_place = columns.first / FIXED_COLUMNS;
-    float *half_scales = (float *)(void *)(tile + tile_scales(groups, count));
-    for (size_t m = 0; m < FIXED_GROUPS; first_place += places_of(groups, m), m++) {
-        size_t place = first_place;
-        for (size_t g = m; g < own; g += FIXED_GROUPS, place++)
-            for (size_t b = 0; b < count; b++)
-                half_scales[place * count + b] = store_pairs(
-                    rows[b] + g * FIXED_GROUP, tile + (place * count + b) * GROUP_BYTES);
-    }
+    size_t first = columns.first / FIXED_GROUP;
+    float *half_scales =
+        (float *)(void *)(tile + tile_scales(columns.n / FIXED_GROUP, count)) + first * count;
+    tile += first * count * GROUP_BYTES;
+    for (size_t g = 0; g < columns.count / FIXED_GROUP; g++)
+        for (size_t b = 0; b < count; b++)
+            half_scales[g * count + b] =
+                store_pairs(rows[b] + g * FIXED_GROUP, tile + (g * count + b) * GROUP_BYTES);
 }
 
 /* ---- weights --------------------------------------------------------------------------------- */
 
 /*
  * Weight rows are taken 16 at a time, a register's lanes: 64 of them in four registers, or up to 32
- * in two. Their codes and scales are first brought into the order in which they are unpacked:
- *
- *     codes   [place][register][4][64]: rows k, k + 4, k + 8 and k + 12 of the 16, for k = 0 .. 3
- *     scales  [place][64]
- *
- * and then some places at a time unpacked, so that they stay in the nearest cache for the whole
- * batch:
+ * in two. They are unpacked into a chunk, which the nearest cache keeps for the whole batch: up to
+ * four groups of
  *
  *     | pair 0: 16 rows x 2 numbers w2, for every register | ... | pair 15 | 2^(scale - 127) |
+ *
+ * For few rows of x those are the groups of a block. For many the partial sums of all would not
+ * stay in that cache: then a run of four blocks is turned, and the groups that add to one partial
+ * sum are unpacked at a time.
  */
-enum { ROWS = FIXED_MULTIPLY_ROWS, LANES = 16, REGISTERS = ROWS / LANES, CHUNK_PLACES = 4 };
+enum { RUN_BLOCKS = 4, RUN_GROUPS = RUN_BLOCKS * FIXED_GROUPS, FEW_ROWS = 24 };
+enum { ROWS = FIXED_MULTIPLY_ROWS, LANES = FIXED_LANES, REGISTERS = ROWS / LANES };
+enum { LINES = PAIRS + 1, CHUNK_BYTES = RUN_BLOCKS * LINES * REGISTERS * 64 };
 
-/* Where `multiply` keeps what it works on. */
+/* About how many cycles it takes to turn a block of a register's rows, to unpack a group of it and
+ * to multiply that with a row of x. */
+enum { TURN_TIME = 60, UNPACK_TIME = 24, MULTIPLY_TIME = 10 };
+
+/* A run of turned rows. */
+typedef struct turned_run {
+    __m512i words[FIXED_GROUPS][RUN_BLOCKS][REGISTERS][4];
+    __m512i scales[RUN_BLOCKS][REGISTERS];
+} turned_run;
+
+/* What `multiply` works on, in its scratch. */
 typedef struct workplace {
-    uint8_t *chunk;  /* [CHUNK_PLACES][PAIRS + 1][registers][64] */
-    uint8_t *codes;  /* [groups][registers][4][64] */
-    uint8_t *scales; /* [groups][ROWS] */
-    float *sums;     /* a_m [batch][ROWS] */
-    float *folded;   /* a_0, a_0 + a_1, ... [batch][ROWS] */
+    turned_run run;
+    uint8_t chunk[CHUNK_BYTES];
+    float sums[]; /* a_m: [FIXED_GROUPS][batch][ROWS] */
 } workplace;
 
-static workplace lay_out(void *scratch, size_t groups, size_t batch)
-{
-    workplace w = {.chunk = scratch};
-    w.codes = w.chunk + (size_t)CHUNK_PLACES * (PAIRS + 1) * REGISTERS * 64;
-    w.scales = w.codes + groups * REGISTERS * 4 * 64;
-    w.sums = (float *)(void *)(w.scales + groups * ROWS);
-    w.folded = w.sums + batch * ROWS;
-    return w;
-}
+_Static_assert(sizeof(workplace) <= FIXED_UNPACKED, "fits into fixed_scratch_bytes");
 
-/* One call's weight rows. */
-typedef struct weight_rows {
-    const uint8_t *blocks;
-    const uint8_t *scales;
-    size_t rows;
-    size_t groups;
-    size_t registers;
-    size_t first_place[FIXED_GROUPS]; /* the places of groups 0 to 3 */
-} weight_rows;
-
-FIXED_INLINE size_t place_of(const weight_rows *w, size_t group)
+/* Bytes of a group of a chunk. */
+FIXED_INLINE size_t group_bytes(size_t registers)
 {
-    return w->first_place[group % FIXED_GROUPS] + group / FIXED_GROUPS;
-}
-
-/* Row r or, past the end, the last one, whose products nobody will read. */
-FIXED_INLINE size_t row_or_last(const weight_rows *w, size_t r)
-{
-    return r < w->rows ? r : w->rows - 1;
-}
-
-/* Brings the codes of a register's 16 rows in order, a block of four groups at a time. */
-static void turn_codes(const weight_rows *w, size_t reg, uint8_t *to)
-{
-    const uint8_t *rows[LANES];
-    for (size_t r = 0; r < LANES; r++)
-        rows[r] = w->blocks + row_or_last(w, LANES * reg + r) * w->groups * 16;
-    for (size_t g = 0; g < w->groups; g += FIXED_GROUPS) {
-        size_t count = w->groups - g < FIXED_GROUPS ? w->groups - g : FIXED_GROUPS;
-        __mmask64 inside = ~0ULL >> (64 - 16 * count);
-        for (size_t k = 0; k < 4; k++) {
-            __m512i a = _mm512_maskz_loadu_epi8(inside, rows[k] + 16 * g);
-            __m512i b = _mm512_maskz_loadu_epi8(inside, rows[k + 4] + 16 * g);
-            __m512i c = _mm512_maskz_loadu_epi8(inside, rows[k + 8] + 16 * g);
-            __m512i d = _mm512_maskz_loadu_epi8(inside, rows[k + 12] + 16 * g);
-            __m512i ab = _mm512_shuffle_i32x4(a, b, 0x44);
-            __m512i cd = _mm512_shuffle_i32x4(c, d, 0x44);
-            __m512i ab_high = _mm512_shuffle_i32x4(a, b, 0xee);
-            __m512i cd_high = _mm512_shuffle_i32x4(c, d, 0xee);
-            __m512i by_group[FIXED_GROUPS] = {_mm512_shuffle_i32x4(ab, cd, 0x88),
-                                              _mm512_shuffle_i32x4(ab, cd, 0xdd),
-                                              _mm512_shuffle_i32x4(ab_high, cd_high, 0x88),
-                                              _mm512_shuffle_i32x4(ab_high, cd_high, 0xdd)};
-            for (size_t m = 0; m < count; m++)
-                _mm512_store_si512(to + ((place_of(w, g + m) * w->registers + reg) * 4 + k) * 64,
-                                   by_group[m]);
-        }
-    }
-}
-
-/* Brings the scales of a register's 16 rows in order. */
-static void turn_scales(const weight_rows *w, size_t reg, uint8_t *to)
-{
-    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    __m512i row = _mm512_add_epi32(lane, _mm512_set1_epi32((int)(LANES * reg)));
-    row = _mm512_min_epu32(row, _mm512_set1_epi32((int)w->rows - 1));
-    __m512i at = _mm512_mullo_epi32(row, _mm512_set1_epi32((int)w->groups));
-    size_t g = 0;
-    to += LANES * reg;
-    for (; g + FIXED_GROUPS <= w->groups; g += FIXED_GROUPS) {
-        __m512i four = _mm512_i32gather_epi32(at, w->scales + g, 1);
-        for (size_t m = 0; m < FIXED_GROUPS; m++) {
-            _mm_store_si128((__m128i *)(void *)(to + place_of(w, g + m) * ROWS),
-                            _mm512_cvtepi32_epi8(four));
-            four = _mm512_srli_epi32(four, 8);
-        }
-    }
-    for (; g < w->groups; g++)
-        for (size_t r = 0; r < LANES; r++)
-            to[place_of(w, g) * ROWS + r] =
-                w->scales[row_or_last(w, LANES * reg + r) * w->groups + g];
+    return LINES * registers * 64;
 }
 
 /* 2^(scale - 127) of 16 scales. */
-FIXED_INLINE __m512 scale_values(const uint8_t *scales)
+FIXED_INLINE __m512 scale_values(__m512i scales)
 {
-    __m512i scale = _mm512_cvtepu8_epi32(_mm_load_si128((const __m128i *)(const void *)scales));
-    __m512i bits = _mm512_slli_epi32(scale, 23);
+    __m512i bits = _mm512_slli_epi32(scales, 23);
     bits = _mm512_max_epu32(bits, _mm512_set1_epi32(0x00400000)); /* of scale 0 */
-    __mmask16 nan = _mm512_cmpeq_epi32_mask(scale, _mm512_set1_epi32(255));
+    __mmask16 nan = _mm512_cmpeq_epi32_mask(scales, _mm512_set1_epi32(255));
     return _mm512_castsi512_ps(_mm512_mask_mov_epi32(bits, nan, _mm512_set1_epi32(0x7fc00000)));
 }
 
-/* Unpacks a place of 16 rows. Pairs of numbers lie `stride` apart. The permutation looks at five
- * bits of a word: with the table twice, what lies above a code does not matter. */
-FIXED_INLINE void unpack_register(const uint8_t *codes, const uint8_t *scales, size_t stride,
-                                  uint8_t *to)
+/* Unpacks a group of 16 rows. Pairs of numbers lie `line` bytes apart. Bytes with sign are made
+ * words by vpmaddubsw: vpermw would look words up at once, but needs two units at a time for it. */
+FIXED_INLINE void unpack_group(const __m512i words[4], size_t line, uint8_t *to)
 {
-    static const int16_t doubled[32] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12,
-                                        0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
-    const __m512i table = _mm512_loadu_si512(doubled);
-    __m512i rows[4];
+    const __m512i table = _mm512_broadcast_i32x4(
+        _mm_setr_epi8(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12));
+    const __m512i nibble = _mm512_set1_epi8(15);
+    const __m512i even = _mm512_set1_epi16(0x0001);
+    const __m512i odd = _mm512_set1_epi16(0x0100);
     FIXED_UNROLL(4)
-    for (size_t k = 0; k < 4; k++)
-        rows[k] = _mm512_load_si512(codes + 64 * k);
-    FIXED_UNROLL(4)
-    for (size_t k = 0; k < 4; k++) { /* words k of the rows' four, in the rows' order */
-        __m512i a = k < 2 ? _mm512_unpacklo_epi32(rows[0], rows[1])
-                          : _mm512_unpackhi_epi32(rows[0], rows[1]);
-        __m512i b = k < 2 ? _mm512_unpacklo_epi32(rows[2], rows[3])
-                          : _mm512_unpackhi_epi32(rows[2], rows[3]);
-        __m512i words = k % 2 == 0 ? _mm512_unpacklo_epi64(a, b) : _mm512_unpackhi_epi64(a, b);
-        FIXED_UNROLL(4)
-        for (size_t pair = 4 * k; pair < 4 * k + 4; pair++) {
-            _mm512_store_si512(to + pair * stride, _mm512_permutexvar_epi16(words, table));
-            words = _mm512_srli_epi32(words, 4);
-        }
+    for (size_t k = 0; k < 4; k++) {
+        uint8_t *four = to + 4 * k * line;
+        __m512i low = _mm512_shuffle_epi8(table, _mm512_and_si512(words[k], nibble));
+        __m512i high =
+            _mm512_shuffle_epi8(table, _mm512_and_si512(_mm512_srli_epi16(words[k], 4), nibble));
+        _mm512_store_si512(four, _mm512_maddubs_epi16(even, low));
+        _mm512_store_si512(four + line, _mm512_maddubs_epi16(even, high));
+        _mm512_store_si512(four + 2 * line, _mm512_maddubs_epi16(odd, low));
+        _mm512_store_si512(four + 3 * line, _mm512_maddubs_epi16(odd, high));
     }
-    _mm512_store_ps((float *)(void *)(to + PAIRS * stride), scale_values(scales));
 }
 
-static void unpack_places(const workplace *space, size_t first, size_t last, size_t registers)
+/* A group of register reg's rows to its part of a chunk. */
+FIXED_INLINE void put_group(const __m512i words[4], __m512i scales, size_t reg, size_t registers,
+                            fetcher *ahead, uint8_t *group)
 {
-    size_t stride = registers * 64;
-    for (size_t place = first; place < last; place++)
+    uint8_t *to = group + 64 * reg;
+    fetch_for(ahead, UNPACK_TIME);
+    unpack_group(words, registers * 64, to);
+    _mm512_store_ps((float *)(void *)(to + PAIRS * registers * 64), scale_values(scales));
+}
+
+/* Turns the block at group g of register reg's rows. Returns its scales. */
+FIXED_INLINE __m512i turn_rows(const panel_rows *w, size_t reg, size_t g, fetcher *ahead,
+                               __m512i words[FIXED_GROUPS][4])
+{
+    padded_block own;
+    row_block block = block_is_whole(w, LANES * reg, g) ? block_at(w, LANES * reg, g)
+                                                        : pad_block(w, LANES * reg, g, &own);
+    fetch_for(ahead, TURN_TIME);
+    turn_block(&block, words);
+    return gather_scales(&block);
+}
+
+/* Unpacks the block at group g. */
+static void unpack_block(const panel_rows *w, size_t registers, size_t g, fetcher *ahead,
+                         uint8_t *chunk)
+{
+    for (size_t reg = 0; reg < registers; reg++) {
+        __m512i words[FIXED_GROUPS][4];
+        __m512i scales = turn_rows(w, reg, g, ahead, words);
+        FIXED_UNROLL(4)
+        for (size_t m = 0; m < FIXED_GROUPS; m++)
+            put_group(words[m], scales_of(scales, m), reg, registers, ahead,
+                      chunk + m * group_bytes(registers));
+    }
+}
+
+/* Turns the run that begins at group g. */
+static void turn_run(const panel_rows *w, size_t registers, size_t g, fetcher *ahead,
+                     turned_run *out)
+{
+    for (size_t reg = 0; reg < registers; reg++) {
+        for (size_t i = 0; i < RUN_BLOCKS && g + FIXED_GROUPS * i < w->groups; i++) {
+            __m512i words[FIXED_GROUPS][4];
+            out->scales[i][reg] = turn_rows(w, reg, g + FIXED_GROUPS * i, ahead, words);
+            FIXED_UNROLL(4)
+            for (size_t m = 0; m < FIXED_GROUPS; m++)
+                memcpy(out->words[m][i][reg], words[m], sizeof words[m]);
+        }
+    }
+}
+
+/* Unpacks `count` groups of a run, those that add to a_m. */
+static void unpack_run(const turned_run *run, size_t m, size_t count, size_t registers,
+                       fetcher *ahead, uint8_t *chunk)
+{
+    for (size_t i = 0; i < count; i++)
         for (size_t reg = 0; reg < registers; reg++)
-            unpack_register(space->codes + (place * registers + reg) * 4 * 64,
-                            space->scales + place * ROWS + LANES * reg, stride,
-                            space->chunk + (place - first) * (PAIRS + 1) * stride + 64 * reg);
+            put_group(run->words[m][i][reg], scales_of(run->scales[i][reg], m), reg, registers,
+                      ahead, chunk + i * group_bytes(registers));
 }
 
 /* ---- products -------------------------------------------------------------------------------- */
 
-/* What is fetched meanwhile: some lines at each step. */
-typedef struct fetcher {
-    const uint8_t *at;
-    const uint8_t *end;
-    size_t lines;
-} fetcher;
-
-FIXED_INLINE void fetch(fetcher *f)
-{
-    for (size_t line = 0; line < f->lines && f->at < f->end; line++, f->at += 64)
-        _mm_prefetch((const char *)f->at, _MM_HINT_T1);
-}
+/* The groups of a chunk: every `step`-th of a row's, `sums_step` floats from the partial sum of one
+ * to that of the next. */
+typedef struct chunk_groups {
+    size_t first;
+    size_t count;
+    size_t step;
+    size_t sums_step;
+} chunk_groups;
 
 /* One tile's view of a chunk. */
 typedef struct pair_tile {
-    const uint8_t *weights;   /* [places][PAIRS + 1][registers][64] */
-    const uint8_t *x;         /* [places][count][PAIRS] */
-    const float *half_scales; /* [places][count] */
-    size_t places;
-    float *sums; /* [count][ROWS] */
+    const uint8_t *weights;   /* [groups][LINES][registers][64] */
+    const uint8_t *x;         /* [groups of a row][count][PAIRS] */
+    const float *half_scales; /* [groups of a row][count] */
+    chunk_groups groups;
+    float *sums; /* [count][ROWS], of the first group */
 } pair_tile;
 
 typedef __m512i tile_sums[FIXED_TILE_ROWS][REGISTERS];
@@ -274,9 +240,10 @@ FIXED_INLINE void multiply_tile(const pair_tile *tile, size_t count, size_t regi
     const uint8_t *weights = tile->weights;
     const uint8_t *x = tile->x;
     const float *half_scales = tile->half_scales;
-    for (size_t place = 0; place < tile->places; place++) {
+    float *to = tile->sums;
+    for (size_t group = 0; group < tile->groups.count; group++) {
         tile_sums sums;
-        fetch(ahead);
+        fetch_for(ahead, MULTIPLY_TIME * count * registers);
         FIXED_UNROLL(16)
         for (size_t pair = 0; pair < PAIRS; pair++)
             multiply_pair(weights, x, pair, count, registers, sums);
@@ -286,15 +253,16 @@ FIXED_INLINE void multiply_tile(const pair_tile *tile, size_t count, size_t regi
             __m512 half_scale = _mm512_set1_ps(half_scales[b]);
             FIXED_UNROLL(4)
             for (size_t reg = 0; reg < registers; reg++) {
-                float *sum = tile->sums + b * ROWS + LANES * reg;
+                float *sum = to + b * ROWS + LANES * reg;
                 __m512 factor = _mm512_mul_ps(_mm512_load_ps(scales + LANES * reg), half_scale);
                 _mm512_store_ps(sum, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[b][reg]), factor,
                                                      _mm512_load_ps(sum)));
             }
         }
-        weights += (PAIRS + 1) * registers * 64;
-        x += count * GROUP_BYTES;
-        half_scales += count;
+        weights += group_bytes(registers);
+        x += tile->groups.step * count * GROUP_BYTES;
+        half_scales += tile->groups.step * count;
+        to += tile->groups.sums_step;
     }
 }
 
@@ -324,33 +292,59 @@ static const multiply_tile_fn tiles[2][FIXED_TILE_ROWS] = {
     {multiply_1_4, multiply_2_4, multiply_3_4, multiply_4_4, multiply_5_4, multiply_6_4},
 };
 
-/* Places [first, last) of the whole batch. */
-static void multiply_places(const workplace *space, const weight_rows *w, fixed_batch batch,
-                            size_t first, size_t last, fetcher *ahead)
+/* What a chunk adds to the sums of the whole batch. A row has `all` groups. */
+static void multiply_chunk(const uint8_t *chunk, size_t registers, chunk_groups groups, size_t all,
+                           fixed_batch batch, float *sums, fetcher *ahead)
 {
     for (size_t t = 0; t < fixed_tiles(batch.count); t++) {
         size_t b = fixed_tile_begin(batch.count, t);
         size_t count = fixed_tile_begin(batch.count, t + 1) - b;
-        const uint8_t *x = batch.tiles + b * fixed_row_bytes(w->groups * FIXED_GROUP, 2);
-        const float *half_scales = (const float *)(const void *)(x + tile_scales(w->groups, count));
-        pair_tile tile = {space->chunk, x + first * count * GROUP_BYTES,
-                          half_scales + first * count, last - first, space->sums + b * ROWS};
-        tiles[w->registers / 2 - 1][count - 1](&tile, ahead);
+        const uint8_t *x = batch.tiles + b * fixed_row_bytes(all * FIXED_GROUP, 2);
+        const float *half_scales = (const float *)(const void *)(x + tile_scales(all, count));
+        pair_tile tile = {chunk, x + groups.first * count * GROUP_BYTES,
+                          half_scales + groups.first * count, groups, sums + b * ROWS};
+        tiles[registers / 2 - 1][count - 1](&tile, ahead);
     }
 }
 
-/* folded = ((a_0 + a_1) + a_2) + a_3, of which this adds a_m, where groups past the end of the last
- * block have added +0. */
-static void fold_sums(const workplace *space, size_t groups, size_t m, size_t batch)
+static void multiply_block(const panel_rows *w, size_t registers, size_t g, fixed_batch batch,
+                           workplace *space, fetcher *ahead)
 {
-    bool padded = groups % FIXED_GROUPS != 0 && m >= groups % FIXED_GROUPS;
-    for (size_t i = 0; i < batch * ROWS; i += LANES) {
-        __m512 sum = _mm512_load_ps(space->sums + i);
-        if (padded)
-            sum = _mm512_add_ps(sum, _mm512_setzero_ps());
-        if (m > 0)
-            sum = _mm512_add_ps(_mm512_load_ps(space->folded + i), sum);
-        _mm512_store_ps(space->folded + i, sum);
+    size_t left = w->groups - g;
+    chunk_groups groups = {g, left < FIXED_GROUPS ? left : FIXED_GROUPS, 1, batch.count * ROWS};
+    unpack_block(w, registers, g, ahead, space->chunk);
+    multiply_chunk(space->chunk, registers, groups, w->groups, batch, space->sums, ahead);
+}
+
+static void multiply_run(const panel_rows *w, size_t registers, size_t g, fixed_batch batch,
+                         workplace *space, fetcher *ahead)
+{
+    size_t left = w->groups - g;
+    size_t own = left < RUN_GROUPS ? left : RUN_GROUPS;
+    turn_run(w, registers, g, ahead, &space->run);
+    for (size_t m = 0; m < FIXED_GROUPS && m < own; m++) {
+        chunk_groups groups = {g + m, (own - m + FIXED_GROUPS - 1) / FIXED_GROUPS, FIXED_GROUPS, 0};
+        unpack_run(&space->run, m, groups.count, registers, ahead, space->chunk);
+        multiply_chunk(space->chunk, registers, groups, w->groups, batch,
+                       space->sums + m * batch.count * ROWS, ahead);
+    }
+}
+
+/* y[r] = ((a_0 + a_1) + a_2) + a_3, where the groups past the end of the last block have added +0.
+ * The sums are `apart` numbers apart. */
+static void fold_sums(const float *sums, size_t apart, size_t rows, size_t groups, float *y)
+{
+    size_t last = groups % FIXED_GROUPS == 0 ? FIXED_GROUPS : groups % FIXED_GROUPS;
+    for (size_t r = 0; r < rows; r += LANES) {
+        __mmask16 inside = (__mmask16)(rows - r < LANES ? (1U << (rows - r)) - 1U : 0xffffU);
+        __m512 sum = _mm512_load_ps(sums + r);
+        for (size_t m = 1; m < FIXED_GROUPS; m++) {
+            __m512 own = _mm512_load_ps(sums + m * apart + r);
+            if (m >= last)
+                own = _mm512_add_ps(own, _mm512_setzero_ps());
+            sum = _mm512_add_ps(sum, own);
+        }
+        _mm512_mask_storeu_ps(y + r, inside, sum);
     }
 }
 
@@ -358,30 +352,19 @@ void fixed_pairs_multiply(const uint8_t *blocks, const uint8_t *scales, size_t r
                           fixed_batch batch, void *scratch, fixed_ahead ahead, float *y,
                           size_t y_stride)
 {
-    weight_rows w = {blocks, scales, rows, columns / FIXED_GROUP, rows > ROWS / 2 ? 4 : 2, {0}};
-    workplace space = lay_out(scratch, w.groups, batch.count);
-    size_t steps = w.groups * fixed_tiles(batch.count);
-    fetcher fetching = {ahead.at, ahead.at + ahead.bytes, (ahead.bytes / 64 + steps - 1) / steps};
-    for (size_t m = 1; m < FIXED_GROUPS; m++)
-        w.first_place[m] = w.first_place[m - 1] + places_of(w.groups, m - 1);
-    for (size_t reg = 0; reg < w.registers; reg++) {
-        turn_codes(&w, reg, space.codes);
-        turn_scales(&w, reg, space.scales);
-    }
-    for (size_t m = 0; m < FIXED_GROUPS; m++) {
-        size_t end = w.first_place[m] + places_of(w.groups, m);
-        memset(space.sums, 0, batch.count * ROWS * sizeof *space.sums);
-        for (size_t first = w.first_place[m]; first < end; first += CHUNK_PLACES) {
-            size_t last = end - first < CHUNK_PLACES ? end : first + CHUNK_PLACES;
-            unpack_places(&space, first, last, w.registers);
-            multiply_places(&space, &w, batch, first, last, &fetching);
-        }
-        fold_sums(&space, w.groups, m, batch.count);
-    }
+    panel_rows w = {blocks, scales, rows, columns / FIXED_GROUP};
+    workplace *space = scratch;
+    size_t registers = rows > ROWS / 2 ? REGISTERS : REGISTERS / 2;
+    size_t apart = batch.count * ROWS; /* from a_m to a_(m + 1) */
+    size_t group_time = TURN_TIME / FIXED_GROUPS + UNPACK_TIME + MULTIPLY_TIME * batch.count;
+    fetcher fetching = fetch_evenly(ahead, registers * w.groups * group_time);
+    memset(space->sums, 0, FIXED_GROUPS * apart * sizeof *space->sums);
+    if (batch.count <= FEW_ROWS)
+        for (size_t g = 0; g < w.groups; g += FIXED_GROUPS)
+            multiply_block(&w, registers, g, batch, space, &fetching);
+    else
+        for (size_t g = 0; g < w.groups; g += RUN_GROUPS)
+            multiply_run(&w, registers, g, batch, space, &fetching);
     for (size_t b = 0; b < batch.count; b++)
-        for (size_t r = 0; r < rows; r += LANES) {
-            __mmask16 inside = (__mmask16)(rows - r < LANES ? (1U << (rows - r)) - 1U : 0xffffU);
-            _mm512_mask_storeu_ps(y + b * y_stride + r, inside,
-                                  _mm512_load_ps(space.folded + b * ROWS + r));
-        }
+        fold_sums(space->sums + b * ROWS, apart, rows, w.groups, y + b * y_stride);
 }

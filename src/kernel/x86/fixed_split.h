@@ -3,6 +3,8 @@
 #define KERNEL_X86_FIXED_SPLIT_H
 
 #include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #define FIXED_PRAGMA(text) _Pragma(#text)
 #define FIXED_INLINE       static inline __attribute__((always_inline))
