@@ -140,9 +140,10 @@ static void dot_rows(const uint8_t *blocks, const uint8_t *scales, size_t rows, 
     }
 }
 
-static void quantise_tile(const float *const rows[], size_t count, fixed_columns columns,
-                          unsigned digits, uint8_t *tile)
+static void quantise_tile(const float *const rows[], size_t count, size_t batch,
+                          fixed_columns columns, unsigned digits, uint8_t *tile)
 {
+    (void)batch;
     for (size_t b = 0; b < count; b++)
         quantise(rows[b], columns.count, digits,
                  fixed_columns_at(tile + b * fixed_row_bytes(columns.n, digits), columns, digits));

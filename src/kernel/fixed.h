@@ -97,6 +97,9 @@ static inline size_t fixed_tile_begin(size_t count, size_t tile)
     return count * tile / fixed_tiles(count);
 }
 
+/* Rows of a batch that are so few that a level may read weights for them as dot_rows does. */
+#define FIXED_FEW 4
+
 /* Weight rows that `multiply` takes at once: it unpacks them once for the whole batch. */
 #define FIXED_MULTIPLY_ROWS 64
 
@@ -132,9 +135,9 @@ static inline uint8_t *fixed_columns_at(uint8_t *row, fixed_columns columns, uns
     return row + columns.first / FIXED_COLUMNS * fixed_block_bytes(digits);
 }
 
-/* Prepares columns of 1 to 6 rows as those of a tile at `tile`, 64-aligned. rows[b] is where they
- * begin. A tile is prepared when all its columns are, in any order. */
-typedef void (*fixed_quantise_tile_fn)(const float *const rows[], size_t count,
+/* Prepares columns of 1 to 6 rows as those of a tile at `tile`, 64-aligned, of a batch of `batch`
+ * rows. rows[b] is where they begin. A tile is prepared when all its columns are, in any order. */
+typedef void (*fixed_quantise_tile_fn)(const float *const rows[], size_t count, size_t batch,
                                        fixed_columns columns, unsigned digits, uint8_t *tile);
 
 /* A batch of activation rows, in tiles. */

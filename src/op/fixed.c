@@ -50,19 +50,19 @@ static part part_at(const routing *route, size_t expert, size_t i)
 
 /* ---- activations ----------------------------------------------------------------------------- */
 
-/* Prepares columns of a tile, or of the row of an expert that has only one, at `out`. */
-static void prepare_columns(const float *const rows[], size_t count, bool only,
+/* Prepares columns of a tile of a batch, or of the row of an expert that has only one, at `out`. */
+static void prepare_columns(const float *const rows[], size_t count, size_t batch,
                             fixed_columns columns, unsigned digits, uint8_t *out)
 {
-    if (only)
+    if (batch == 1)
         kernel()->fixed.quantise(rows[0], columns.count, digits,
                                  fixed_columns_at(out, columns, digits));
     else
-        kernel()->fixed.quantise_tile(rows, count, columns, digits, out);
+        kernel()->fixed.quantise_tile(rows, count, batch, columns, digits, out);
 }
 
 /* Prepares tile t of a part of an expert's rows. */
-static void prepare_tile(fixed_rows x, part p, size_t t, bool only, uint8_t *out)
+static void prepare_tile(fixed_rows x, part p, size_t t, uint8_t *out)
 {
     size_t begin = fixed_tile_begin(p.rows, t);
     size_t count = fixed_tile_begin(p.rows, t + 1) - begin;
@@ -71,7 +71,7 @@ static void prepare_tile(fixed_rows x, part p, size_t t, bool only, uint8_t *out
         size_t place = p.place + begin + b;
         rows[b] = x.rows + (x.index == NULL ? place : x.index[place]) * x.n;
     }
-    prepare_columns(rows, count, only, (fixed_columns){x.n, 0, x.n}, x.digits,
+    prepare_columns(rows, count, p.rows, (fixed_columns){x.n, 0, x.n}, x.digits,
                     out + (p.place + begin) * fixed_row_bytes(x.n, x.digits));
 }
 
@@ -95,7 +95,7 @@ void op_fixed_prepare(const team *self, const routing *route, fixed_rows x, uint
             part p = part_at(route, expert, i);
             for (size_t t = 0; t < fixed_tiles(p.rows); t++, tile++) {
                 if (tile >= begin && tile < end)
-                    prepare_tile(x, p, t, batch_of(route, expert) == 1, out);
+                    prepare_tile(x, p, t, out);
             }
         }
     }
@@ -330,14 +330,13 @@ static void prepare_block(const gated *g, const taken_block *own)
     fixed_columns columns = {g->linear.weights->first.rows / 2, own->first / 2,
                              own->weights.rows / 2};
     unsigned digits = g->linear.digits;
-    bool only = batch_of(g->linear.route, own->expert) == 1;
     for (size_t t = 0; t < fixed_tiles(own->of.rows); t++) {
         size_t begin = fixed_tile_begin(own->of.rows, t);
         size_t count = fixed_tile_begin(own->of.rows, t + 1) - begin;
         const float *rows[FIXED_TILE_ROWS] = {NULL};
         for (size_t b = 0; b < count; b++)
             rows[b] = g->block_z + (begin + b) * FIXED_COLUMNS;
-        prepare_columns(rows, count, only, columns, digits,
+        prepare_columns(rows, count, own->of.rows, columns, digits,
                         g->z + (own->of.place + begin) * fixed_row_bytes(columns.n, digits));
     }
 }

@@ -201,11 +201,11 @@ static void make_tiles(const fixed_table *table, const float *numbers, size_t ba
         uint8_t *tile = out + begin * fixed_row_bytes(n, digits);
         for (size_t b = 0; b < count; b++)
             rows[b] += cut;
-        table->quantise_tile(rows, count, (fixed_columns){n, cut, n - cut}, digits, tile);
+        table->quantise_tile(rows, count, batch, (fixed_columns){n, cut, n - cut}, digits, tile);
         for (size_t b = 0; b < count; b++)
             rows[b] -= cut;
         if (cut > 0)
-            table->quantise_tile(rows, count, (fixed_columns){n, 0, cut}, digits, tile);
+            table->quantise_tile(rows, count, batch, (fixed_columns){n, 0, cut}, digits, tile);
     }
 }
 

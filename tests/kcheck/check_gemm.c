@@ -92,9 +92,9 @@ void check_gemm(const subject *s)
 
 void bench_gemm(const kernel_table *table)
 {
-    enum { N = 2880, W = GEMM_ROWS * N, X = GEMM_TOKENS * N };
-    static _Alignas(64) float w[W];
-    static _Alignas(64) float x[X];
+    enum { N = 2880, W = GEMM_ROWS * N };
+    static _Alignas(64) float w[GEMM_ROWS * GEMM_COLUMNS(N)];
+    static _Alignas(64) float x[GEMM_TOKENS * GEMM_COLUMNS(N)];
     static float decoded[GEMM_ROWS][N];
     static float y[GEMM_TOKENS * GEMM_ROWS];
     const float *rows[GEMM_ROWS];

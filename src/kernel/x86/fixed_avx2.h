@@ -105,8 +105,8 @@ INLINE __m256i pop_columns(__m256i whole[4])
 
 /* ---- functions of fixed_table ---------------------------------------------------------------- */
 
-void fixed_quantise_tile_avx2(const float *const rows[], size_t count, fixed_columns columns,
-                              unsigned digits, uint8_t *tile);
+void fixed_quantise_tile_avx2(const float *const rows[], size_t count, size_t batch,
+                              fixed_columns columns, unsigned digits, uint8_t *tile);
 
 void fixed_multiply_avx2(const uint8_t *blocks, const uint8_t *scales, size_t rows, size_t columns,
                          fixed_batch batch, unsigned digits, void *scratch, fixed_ahead ahead,

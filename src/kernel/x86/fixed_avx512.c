@@ -76,9 +76,10 @@ static void quantise(const float *x, size_t n, unsigned digits, uint8_t *row)
         quantise_row(x, n, 3, row);
 }
 
-void fixed_quantise_tile_avx512(const float *const rows[], size_t count, fixed_columns columns,
-                                unsigned digits, uint8_t *tile)
+void fixed_quantise_tile_avx512(const float *const rows[], size_t count, size_t batch,
+                                fixed_columns columns, unsigned digits, uint8_t *tile)
 {
+    (void)batch;
     for (size_t b = 0; b < count; b++)
         quantise(rows[b], columns.count, digits,
                  fixed_columns_at(tile + b * fixed_row_bytes(columns.n, digits), columns, digits));

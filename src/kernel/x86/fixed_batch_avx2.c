@@ -85,9 +85,10 @@ INLINE void store_batch_group(const float *x, unsigned digits, uint8_t *to)
     memcpy(to + tail_at(digits) + 4, &sums, sizeof sums);
 }
 
-void fixed_quantise_tile_avx2(const float *const rows[], size_t count, fixed_columns columns,
-                              unsigned digits, uint8_t *tile)
+void fixed_quantise_tile_avx2(const float *const rows[], size_t count, size_t batch,
+                              fixed_columns columns, unsigned digits, uint8_t *tile)
 {
+    (void)batch;
     tile += columns.first / FIXED_GROUP * x_bytes(digits);
     for (size_t b = 0; b < count; b++)
         for (size_t g = 0; g < columns.count / FIXED_GROUP; g++)

@@ -212,7 +212,9 @@ static void multiply(const uint8_t *blocks, const uint8_t *scales, size_t rows, 
                      fixed_batch batch, unsigned digits, void *scratch, fixed_ahead ahead, float *y,
                      size_t y_stride)
 {
-    if (digits == 2)
+    if (batch.count <= FIXED_FEW)
+        multiply_few(blocks, scales, rows, columns, batch, digits, ahead, y, y_stride);
+    else if (digits == 2)
         fixed_pairs_multiply(blocks, scales, rows, columns, batch, scratch, ahead, y, y_stride);
     else
         multiply_panels(blocks, scales, rows, columns, batch, digits, scratch, ahead, y, y_stride);

@@ -1,6 +1,6 @@
 /*
- * One activation row and any number of weight rows, with AVX-512 VNNI. The including file first
- * includes one of fixed_split_avx512.h and fixed_split_vbmi.h.
+ * One activation row, or a few, and any number of weight rows, with AVX-512 VNNI. The including
+ * file first includes one of fixed_split_avx512.h and fixed_split_vbmi.h.
  */
 #include <stdbool.h>
 
@@ -17,12 +17,16 @@
  */
 enum { TILE_ROWS = 4 };
 
-/* Weight rows one after another, or one row again and again (with strides of 0). */
+/* Weight rows one after another, or one row again and again (with strides of 0), and what is asked
+ * for meanwhile. */
 typedef struct weight_rows {
     const uint8_t *blocks;
     const uint8_t *scales;
     size_t blocks_stride;
     size_t scales_stride;
+    const uint8_t *second; /* blocks, into the second cache */
+    const uint8_t *first;  /* and into the first */
+    const uint8_t *scales_ahead;
 } weight_rows;
 
 /* Blocks of 128 numbers whose scales are turned at once. */
@@ -122,22 +126,29 @@ FIXED_INLINE void add_products(__m512i sums[TILE_ROWS], const fixed_codes w[TILE
         sums[r] = _mm512_dpbusd_epi32(sums[r], odd ? w[r].odd : w[r].even, x);
 }
 
-/* t of four groups of a tile. `inside` masks the words of the groups that there are. */
-FIXED_INLINE __m512 dot_block(const uint8_t *tile, size_t stride, __mmask16 inside,
-                              const uint8_t *x, const spread_tail *tail, unsigned digits)
+/* Four groups of a tile. `inside` masks the words of the groups that there are. */
+FIXED_INLINE void split_block(const uint8_t *tile, size_t stride, __mmask16 inside,
+                              fixed_codes w[TILE_ROWS])
 {
-    const uint8_t *const second = x + FIXED_COLUMNS;
-    const uint8_t *const third = second + FIXED_COLUMNS;
-    __m512i high[TILE_ROWS];
-    __m512i low[TILE_ROWS];
-    fixed_codes w[TILE_ROWS];
     FIXED_UNROLL(4)
     for (size_t r = 0; r < TILE_ROWS; r++) {
         const uint8_t *row = tile + r * stride;
         w[r] = fixed_split(inside == 0xffff ? _mm512_loadu_si512(row)
                                             : _mm512_maskz_loadu_epi32(inside, row));
-        high[r] = low[r] = _mm512_setzero_si512();
     }
+}
+
+/* t of four groups of a tile. */
+FIXED_INLINE __m512 dot_block(const fixed_codes w[TILE_ROWS], const uint8_t *x,
+                              const spread_tail *tail, unsigned digits)
+{
+    const uint8_t *const second = x + FIXED_COLUMNS;
+    const uint8_t *const third = second + FIXED_COLUMNS;
+    __m512i high[TILE_ROWS];
+    __m512i low[TILE_ROWS];
+    FIXED_UNROLL(4)
+    for (size_t r = 0; r < TILE_ROWS; r++)
+        high[r] = low[r] = _mm512_setzero_si512();
     /* rows and digits by turns, so that sums need not wait for each other */
     add_products(high, w, false, x);
     add_products(high, w, true, x);
@@ -173,65 +184,162 @@ FIXED_INLINE __m128 fold_tile(__m512 sums)
  * tiles side by side, cost a tenth of the speed from memory. */
 FIXED_INLINE void ask_ahead(const weight_rows *w, size_t block, distance ahead)
 {
-    const uint8_t *lines = w->blocks + TILE_ROWS * 64 * block;
-    _mm_prefetch((const char *)w->scales + furthest(ahead) / 16 + TILE_ROWS * 4 * block,
-                 _MM_HINT_T0);
+    _mm_prefetch((const char *)w->scales_ahead + TILE_ROWS * 4 * block, _MM_HINT_T0);
     FIXED_UNROLL(4)
-    for (size_t line = 0; line < TILE_ROWS; line++)
-        ask(lines + 64 * line, ahead);
+    for (size_t line = TILE_ROWS * block; line < TILE_ROWS * (block + 1); line++) {
+        if (ahead.second > 0)
+            _mm_prefetch((const char *)w->second + 64 * line, _MM_HINT_T1);
+        _mm_prefetch((const char *)w->first + 64 * line, _MM_HINT_T0);
+    }
 }
 
-/* Takes the four groups from g on, of which those `inside` are there, into the sums. */
-FIXED_INLINE __m512 take_groups(const weight_rows *w, size_t g, __mmask16 inside,
-                                const uint8_t *turned, const uint8_t *x, const spread_tail *tail,
-                                unsigned digits, distance ahead, __m512 sums)
+/* Activation rows: prepared ones, and their tails, MOST_BLOCKS for each. */
+typedef struct dot_rows_of_x {
+    const uint8_t *rows;
+    size_t row_bytes;
+    const spread_tail *tails;
+} dot_rows_of_x;
+
+/* Takes the four groups from g on, of which those `inside` are there, into the sums of `count`
+ * rows, a constant after inlining like `digits` and `ahead`. */
+FIXED_INLINE void take_groups(const weight_rows *w, size_t g, __mmask16 inside,
+                              const uint8_t *turned, const dot_rows_of_x *x, size_t count,
+                              unsigned digits, distance ahead, __m512 sums[FIXED_FEW])
 {
-    ask_ahead(w, g / FIXED_GROUPS, ahead);
-    __m512 t = dot_block(w->blocks + 16 * g, w->blocks_stride, inside, x, tail, digits);
-    return _mm512_fmadd_ps(t, _mm512_mul_ps(scale_values(turned), tail->half_scale), sums);
+    size_t block = g / FIXED_GROUPS;
+    fixed_codes codes[TILE_ROWS];
+    ask_ahead(w, block, ahead);
+    split_block(w->blocks + 16 * g, w->blocks_stride, inside, codes);
+    FIXED_UNROLL(4)
+    for (size_t b = 0; b < count; b++) {
+        const spread_tail *tail = x->tails + b * MOST_BLOCKS + block;
+        __m512 t = dot_block(codes, x->rows + b * x->row_bytes + block * fixed_block_bytes(digits),
+                             tail, digits);
+        sums[b] =
+            _mm512_fmadd_ps(t, _mm512_mul_ps(scale_values(turned), tail->half_scale), sums[b]);
+    }
 }
 
-FIXED_INLINE __m128 dot_tile(const weight_rows *w, const uint8_t *x, const spread_tail *tail,
-                             size_t groups, unsigned digits, distance ahead)
+FIXED_INLINE void dot_tile(const weight_rows *w, const dot_rows_of_x *x, size_t count,
+                           size_t groups, unsigned digits, distance ahead, __m512 sums[FIXED_FEW])
 {
     uint8_t turned[64] __attribute__((aligned(64)));
-    __m512 sums = _mm512_setzero_ps();
+    FIXED_UNROLL(4)
+    for (size_t b = 0; b < count; b++)
+        sums[b] = _mm512_setzero_ps();
     for (size_t first = 0; first < groups; first += SCALE_GROUPS) {
-        size_t count = groups - first < SCALE_GROUPS ? groups - first : SCALE_GROUPS;
-        size_t rest = count % FIXED_GROUPS;
+        size_t own = groups - first < SCALE_GROUPS ? groups - first : SCALE_GROUPS;
+        size_t rest = own % FIXED_GROUPS;
         size_t g = 0;
-        _mm512_store_si512(turned, turn_scales(w->scales + first, w->scales_stride, count));
-        for (; g + FIXED_GROUPS <= count; g += FIXED_GROUPS, tail++, x += fixed_block_bytes(digits))
-            sums = take_groups(w, first + g, 0xffff, turned + 4 * g, x, tail, digits, ahead, sums);
+        _mm512_store_si512(turned, turn_scales(w->scales + first, w->scales_stride, own));
+        for (; g + FIXED_GROUPS <= own; g += FIXED_GROUPS)
+            take_groups(w, first + g, 0xffff, turned + 4 * g, x, count, digits, ahead, sums);
         if (rest > 0)
-            sums = take_groups(w, first + g, (__mmask16)((1U << 4 * rest) - 1U), turned + 4 * g, x,
-                               tail, digits, ahead, sums);
+            take_groups(w, first + g, (__mmask16)((1U << 4 * rest) - 1U), turned + 4 * g, x, count,
+                        digits, ahead, sums);
     }
-    return fold_tile(sums);
 }
 
-FIXED_INLINE void dot_all(const uint8_t *blocks, const uint8_t *scales, size_t rows,
-                          const uint8_t *x, size_t columns, unsigned digits, distance ahead,
-                          float *y)
+/* Weight rows, and those that are read next; what lies right behind them, where nothing is known.
+ */
+typedef struct dot_source {
+    const uint8_t *blocks;
+    const uint8_t *scales;
+    size_t rows;
+    size_t groups;
+    fixed_ahead next;
+} dot_source;
+
+/* What is `ahead` of byte `at` of all blocks. */
+FIXED_INLINE const uint8_t *blocks_ahead(const dot_source *from, size_t at, size_t ahead)
 {
-    size_t groups = columns / FIXED_GROUP;
-    spread_tail tails[MOST_BLOCKS];
-    bool fits = fixed_blocks(columns) <= MOST_BLOCKS;
-    if (fits)
-        spread_tails(x, fixed_blocks(columns), digits, tails);
-    for (size_t r = 0; r < rows;) {
-        size_t count = rows - r < TILE_ROWS ? 1 : TILE_ROWS;
-        weight_rows w = {blocks + r * groups * 16, scales + r * groups, groups * 16, groups};
-        if (count == 1)
-            w.blocks_stride = w.scales_stride = 0;
-        if (!fits || !scales_shift(w.scales, count * groups)) {
-            fixed_dot_rows_avx2(w.blocks, w.scales, count, x, columns, digits, y + r);
+    size_t all = from->rows * from->groups * 16;
+    bool behind = at + ahead >= all && from->next.bytes > 0;
+    return behind ? from->next.blocks + (at + ahead - all) : from->blocks + at + ahead;
+}
+FIXED_INLINE const uint8_t *scales_ahead(const dot_source *from, size_t at, size_t ahead)
+{
+    size_t all = from->rows * from->groups;
+    bool behind = at + ahead >= all && from->next.bytes > 0;
+    return behind ? from->next.scales + (at + ahead - all) : from->scales + at + ahead;
+}
+
+/* The tile that begins at row r, or a row alone. */
+FIXED_INLINE weight_rows tile_at(const dot_source *from, size_t r, size_t rows, distance ahead)
+{
+    size_t at = r * from->groups;
+    size_t stride = rows == 1 ? 0 : from->groups;
+    return (weight_rows){from->blocks + 16 * at,
+                         from->scales + at,
+                         16 * stride,
+                         stride,
+                         blocks_ahead(from, 16 * at, ahead.second),
+                         blocks_ahead(from, 16 * at, ahead.first),
+                         scales_ahead(from, at, furthest(ahead) / 16)};
+}
+
+/* y[b * y_stride + r] of `count` activation rows. */
+FIXED_INLINE void dot_all(const dot_source *from, const uint8_t *x, size_t count, unsigned digits,
+                          distance ahead, float *y, size_t y_stride)
+{
+    size_t columns = from->groups * FIXED_GROUP;
+    size_t blocks = fixed_blocks(columns);
+    size_t row_bytes = fixed_row_bytes(columns, digits);
+    spread_tail tails[FIXED_FEW][MOST_BLOCKS];
+    dot_rows_of_x all = {x, row_bytes, tails[0]};
+    bool fits = blocks <= MOST_BLOCKS;
+    for (size_t b = 0; b < count && fits; b++)
+        spread_tails(x + b * row_bytes, blocks, digits, tails[b]);
+    for (size_t r = 0; r < from->rows;) {
+        size_t rows = from->rows - r < TILE_ROWS ? 1 : TILE_ROWS;
+        weight_rows w = tile_at(from, r, rows, ahead);
+        if (!fits || !scales_shift(w.scales, rows * from->groups)) {
+            for (size_t b = 0; b < count; b++)
+                fixed_dot_rows_avx2(w.blocks, w.scales, rows, x + b * row_bytes, columns, digits,
+                                    y + b * y_stride + r);
         } else {
-            __m128 products = dot_tile(&w, x, tails, groups, digits, ahead);
-            _mm_mask_storeu_ps(y + r, (__mmask8)((1U << count) - 1U), products);
+            __m512 sums[FIXED_FEW];
+            dot_tile(&w, &all, count, from->groups, digits, ahead, sums);
+            FIXED_UNROLL(4)
+            for (size_t b = 0; b < count; b++)
+                _mm_mask_storeu_ps(y + b * y_stride + r, (__mmask8)((1U << rows) - 1U),
+                                   fold_tile(sums[b]));
         }
-        r += count;
+        r += rows;
     }
+}
+
+#define DOT_FEW(count, digits)                                                                     \
+    static void dot_##count##_##digits(const dot_source *from, const uint8_t *x, float *y,         \
+                                       size_t y_stride)                                            \
+    {                                                                                              \
+        dot_all(from, x, count, digits, AHEAD_TWICE, y, y_stride);                                 \
+    }
+DOT_FEW(1, 1)
+DOT_FEW(2, 1)
+DOT_FEW(3, 1)
+DOT_FEW(4, 1)
+DOT_FEW(1, 2)
+DOT_FEW(2, 2)
+DOT_FEW(3, 2)
+DOT_FEW(4, 2)
+DOT_FEW(1, 3)
+DOT_FEW(2, 3)
+DOT_FEW(3, 3)
+DOT_FEW(4, 3)
+
+/* fixed_table.multiply for at most FIXED_FEW rows. */
+static void multiply_few(const uint8_t *blocks, const uint8_t *scales, size_t rows, size_t columns,
+                         fixed_batch batch, unsigned digits, fixed_ahead ahead, float *y,
+                         size_t y_stride)
+{
+    static void (*const dots[FIXED_MAX_DIGITS][FIXED_FEW])(const dot_source *, const uint8_t *,
+                                                           float *, size_t) = {
+        {dot_1_1, dot_2_1, dot_3_1, dot_4_1},
+        {dot_1_2, dot_2_2, dot_3_2, dot_4_2},
+        {dot_1_3, dot_2_3, dot_3_3, dot_4_3}};
+    dot_source from = {blocks, scales, rows, columns / FIXED_GROUP, ahead};
+    dots[digits - 1][batch.count - 1](&from, batch.tiles, y, y_stride);
 }
 
 /* fixed_table.dot_rows, of weights that are asked for so far ahead, a constant here and above. */
@@ -239,10 +347,11 @@ FIXED_INLINE void dot_rows_ahead(const uint8_t *blocks, const uint8_t *scales, s
                                  const uint8_t *x, size_t columns, unsigned digits, distance ahead,
                                  float *y)
 {
+    dot_source from = {blocks, scales, rows, columns / FIXED_GROUP, {NULL, NULL, 0}};
     if (digits == 1)
-        dot_all(blocks, scales, rows, x, columns, 1, ahead, y);
+        dot_all(&from, x, 1, 1, ahead, y, 0);
     else if (digits == 2)
-        dot_all(blocks, scales, rows, x, columns, 2, ahead, y);
+        dot_all(&from, x, 1, 2, ahead, y, 0);
     else
-        dot_all(blocks, scales, rows, x, columns, 3, ahead, y);
+        dot_all(&from, x, 1, 3, ahead, y, 0);
 }

@@ -5,8 +5,8 @@
 #include "kernel/fixed.h"
 
 /* A fixed_quantise_tile_fn: prepared rows one after another. */
-void fixed_quantise_tile_avx512(const float *const rows[], size_t count, fixed_columns columns,
-                                unsigned digits, uint8_t *tile);
+void fixed_quantise_tile_avx512(const float *const rows[], size_t count, size_t batch,
+                                fixed_columns columns, unsigned digits, uint8_t *tile);
 
 /* `multiply` for two digits with VNNI, and the tiles that it takes. */
 void fixed_pairs_quantise(const float *const rows[], size_t count, fixed_columns columns,

@@ -17,13 +17,13 @@ static void dot_rows_twice(const uint8_t *blocks, const uint8_t *scales, size_t 
     dot_rows_ahead(blocks, scales, rows, x, columns, digits, AHEAD_TWICE, y);
 }
 
-static void quantise_tile(const float *const rows[], size_t count, fixed_columns columns,
-                          unsigned digits, uint8_t *tile)
+static void quantise_tile(const float *const rows[], size_t count, size_t batch,
+                          fixed_columns columns, unsigned digits, uint8_t *tile)
 {
-    if (digits == 2)
+    if (digits == 2 && batch > FIXED_FEW)
         fixed_pairs_quantise(rows, count, columns, tile);
     else
-        fixed_quantise_tile_avx512(rows, count, columns, digits, tile);
+        fixed_quantise_tile_avx512(rows, count, batch, columns, digits, tile);
 }
 
 void fixed_overlay_vnni(fixed_table *table)
