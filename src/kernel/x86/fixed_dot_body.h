@@ -250,46 +250,41 @@ typedef struct dot_source {
     fixed_ahead next;
 } dot_source;
 
-/* What is `ahead` of byte `at` of all blocks. */
-FIXED_INLINE const uint8_t *blocks_ahead(const dot_source *from, size_t at, size_t ahead)
+/* Byte `at` of `all` and of what is read next, if that is known. */
+FIXED_INLINE const uint8_t *byte_at(const uint8_t *from, size_t all, const uint8_t *next, size_t at)
 {
-    size_t all = from->rows * from->groups * 16;
-    bool behind = at + ahead >= all && from->next.bytes > 0;
-    return behind ? from->next.blocks + (at + ahead - all) : from->blocks + at + ahead;
-}
-FIXED_INLINE const uint8_t *scales_ahead(const dot_source *from, size_t at, size_t ahead)
-{
-    size_t all = from->rows * from->groups;
-    bool behind = at + ahead >= all && from->next.bytes > 0;
-    return behind ? from->next.scales + (at + ahead - all) : from->scales + at + ahead;
+    return at >= all && next != NULL ? next + (at - all) : from + at;
 }
 
 /* The tile that begins at row r, or a row alone. */
 FIXED_INLINE weight_rows tile_at(const dot_source *from, size_t r, size_t rows, distance ahead)
 {
     size_t at = r * from->groups;
+    size_t all = from->rows * from->groups;
     size_t stride = rows == 1 ? 0 : from->groups;
-    return (weight_rows){from->blocks + 16 * at,
-                         from->scales + at,
-                         16 * stride,
-                         stride,
-                         blocks_ahead(from, 16 * at, ahead.second),
-                         blocks_ahead(from, 16 * at, ahead.first),
-                         scales_ahead(from, at, furthest(ahead) / 16)};
+    const fixed_ahead *next = &from->next;
+    return (weight_rows){
+        from->blocks + 16 * at,
+        from->scales + at,
+        16 * stride,
+        stride,
+        byte_at(from->blocks, 16 * all, next->blocks, 16 * at + ahead.second),
+        byte_at(from->blocks, 16 * all, next->blocks, 16 * at + ahead.first),
+        byte_at(from->scales, all, next->scales, at + furthest(ahead) / 16),
+    };
 }
 
-/* y[b * y_stride + r] of `count` activation rows. */
+/* y[b * y_stride + r] of `count` activation rows. tails: room for MOST_BLOCKS of each. */
 FIXED_INLINE void dot_all(const dot_source *from, const uint8_t *x, size_t count, unsigned digits,
-                          distance ahead, float *y, size_t y_stride)
+                          distance ahead, spread_tail *tails, float *y, size_t y_stride)
 {
     size_t columns = from->groups * FIXED_GROUP;
     size_t blocks = fixed_blocks(columns);
     size_t row_bytes = fixed_row_bytes(columns, digits);
-    spread_tail tails[FIXED_FEW][MOST_BLOCKS];
-    dot_rows_of_x all = {x, row_bytes, tails[0]};
+    dot_rows_of_x all = {x, row_bytes, tails};
     bool fits = blocks <= MOST_BLOCKS;
     for (size_t b = 0; b < count && fits; b++)
-        spread_tails(x + b * row_bytes, blocks, digits, tails[b]);
+        spread_tails(x + b * row_bytes, blocks, digits, tails + b * MOST_BLOCKS);
     for (size_t r = 0; r < from->rows;) {
         size_t rows = from->rows - r < TILE_ROWS ? 1 : TILE_ROWS;
         weight_rows w = tile_at(from, r, rows, ahead);
@@ -313,7 +308,8 @@ FIXED_INLINE void dot_all(const dot_source *from, const uint8_t *x, size_t count
     static void dot_##count##_##digits(const dot_source *from, const uint8_t *x, float *y,         \
                                        size_t y_stride)                                            \
     {                                                                                              \
-        dot_all(from, x, count, digits, AHEAD_TWICE, y, y_stride);                                 \
+        spread_tail tails[(count)*MOST_BLOCKS];                                                    \
+        dot_all(from, x, count, digits, AHEAD_TWICE, tails, y, y_stride);                          \
     }
 DOT_FEW(1, 1)
 DOT_FEW(2, 1)
@@ -348,10 +344,11 @@ FIXED_INLINE void dot_rows_ahead(const uint8_t *blocks, const uint8_t *scales, s
                                  float *y)
 {
     dot_source from = {blocks, scales, rows, columns / FIXED_GROUP, {NULL, NULL, 0}};
+    spread_tail tails[MOST_BLOCKS];
     if (digits == 1)
-        dot_all(&from, x, 1, 1, ahead, y, 0);
+        dot_all(&from, x, 1, 1, ahead, tails, y, 0);
     else if (digits == 2)
-        dot_all(&from, x, 1, 2, ahead, y, 0);
+        dot_all(&from, x, 1, 2, ahead, tails, y, 0);
     else
-        dot_all(&from, x, 1, 3, ahead, y, 0);
+        dot_all(&from, x, 1, 3, ahead, tails, y, 0);
 }

@@ -271,14 +271,10 @@ FIXED_INLINE void multiply_tile(const pair_tile *tile, size_t count, size_t regi
     {                                                                                              \
         multiply_tile(tile, count, registers, ahead);                                              \
     }
-MULTIPLY_TILE(1, 2)
-MULTIPLY_TILE(2, 2)
 MULTIPLY_TILE(3, 2)
 MULTIPLY_TILE(4, 2)
 MULTIPLY_TILE(5, 2)
 MULTIPLY_TILE(6, 2)
-MULTIPLY_TILE(1, 4)
-MULTIPLY_TILE(2, 4)
 MULTIPLY_TILE(3, 4)
 MULTIPLY_TILE(4, 4)
 MULTIPLY_TILE(5, 4)
@@ -286,10 +282,15 @@ MULTIPLY_TILE(6, 4)
 
 typedef void (*multiply_tile_fn)(const pair_tile *, fetcher *);
 
-/* By half the registers and rows, less one. */
-static const multiply_tile_fn tiles[2][FIXED_TILE_ROWS] = {
-    {multiply_1_2, multiply_2_2, multiply_3_2, multiply_4_2, multiply_5_2, multiply_6_2},
-    {multiply_1_4, multiply_2_4, multiply_3_4, multiply_4_4, multiply_5_4, multiply_6_4},
+/* Rows of the smallest tile: larger batches than FIXED_FEW are one tile or cut about evenly. */
+enum { LEAST_TILE = 3 };
+_Static_assert(FIXED_FEW >= LEAST_TILE - 1 && (FIXED_TILE_ROWS + 1) / 2 >= LEAST_TILE,
+               "no tile is smaller");
+
+/* By half the registers, less one, and by rows from the least on. */
+static const multiply_tile_fn tiles[2][FIXED_TILE_ROWS - LEAST_TILE + 1] = {
+    {multiply_3_2, multiply_4_2, multiply_5_2, multiply_6_2},
+    {multiply_3_4, multiply_4_4, multiply_5_4, multiply_6_4},
 };
 
 /* What a chunk adds to the sums of the whole batch. A row has `all` groups. */
@@ -303,7 +304,7 @@ static void multiply_chunk(const uint8_t *chunk, size_t registers, chunk_groups 
         const float *half_scales = (const float *)(const void *)(x + tile_scales(all, count));
         pair_tile tile = {chunk, x + groups.first * count * GROUP_BYTES,
                           half_scales + groups.first * count, groups, sums + b * ROWS};
-        tiles[registers / 2 - 1][count - 1](&tile, ahead);
+        tiles[registers / 2 - 1][count - LEAST_TILE](&tile, ahead);
     }
 }
 
