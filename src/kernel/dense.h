@@ -76,7 +76,7 @@ typedef struct dense_kernels {
 
 /* The overlays, lowest level first. */
 void dense_overlay_plain(dense_kernels *table);
-void dense_overlay_avx2(dense_kernels *table, cpu_fetching fetching);
+void dense_overlay_avx2(dense_kernels *table);
 void dense_overlay_avx512(dense_kernels *table, cpu_fetching fetching);
 
 /* Packing in plain C. */

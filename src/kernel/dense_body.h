@@ -285,7 +285,7 @@ static void unpack(const uint8_t *data, const dense_group *where, size_t first, 
 
 void DENSE_OVERLAY(dense_kernels *table, cpu_fetching fetching)
 {
-    table->bf16 = fetching == CPU_FETCHES_TWICE ? rows_bf16_twice : rows_bf16;
+    table->bf16 = fetching == CPU_FETCHES_ONCE ? rows_bf16 : rows_bf16_twice;
     table->packed = fetching == CPU_FETCHES_NEAR    ? rows_packed_near
                     : fetching == CPU_FETCHES_TWICE ? rows_packed_twice
                                                     : rows_packed;

@@ -17,7 +17,7 @@ void kernel_table_init(kernel_table *table, cpu_features has)
     if (has.avx2) {
         kernel_overlay_avx2(table);
         attend_overlay_avx2(&table->attend);
-        dense_overlay_avx2(&table->dense, has.fetching);
+        dense_overlay_avx2(&table->dense);
         gemm_overlay_avx2(&table->gemm);
         fixed_overlay_avx2(&table->fixed);
         q8_overlay_avx2(&table->q8);

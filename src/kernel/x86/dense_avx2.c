@@ -92,8 +92,8 @@ static int pack(const uint8_t *numbers, const uint8_t *place, const uint8_t *tab
                                                 _mm256_cmpeq_epi8(second, none))) != 0;
 }
 
-void dense_overlay_avx2(dense_kernels *table, cpu_fetching fetching)
+void dense_overlay_avx2(dense_kernels *table)
 {
-    dense_overlay_body(table, fetching);
+    dense_overlay_body(table, CPU_FETCHES_TWICE);
     table->pack = pack;
 }

@@ -13,7 +13,7 @@
 static void dot_rows(const uint8_t *blocks, const uint8_t *scales, size_t rows, const uint8_t *x,
                      size_t columns, unsigned digits, float *y)
 {
-    dot_rows_ahead(blocks, scales, rows, x, columns, digits, (distance){0, 12288}, y);
+    dot_rows_ahead(blocks, scales, rows, x, columns, digits, AHEAD_ONCE, y);
 }
 
 static void dot_rows_twice(const uint8_t *blocks, const uint8_t *scales, size_t rows,

@@ -15,8 +15,11 @@ typedef __m256 reals;
 #define LANES       8
 #define REALS(name) _mm256_##name
 
-/* One row; batches are for q8_batch_avx2.c. */
-enum { TILE_BATCH = 1, TILE_PARTS = 1 };
+/* One row; batches are for q8_batch_avx2.c. A tile is as wide as a panel, which is then read in
+ * order: AMD's prefetchers do better alone with that. */
+enum { TILE_BATCH = 1, TILE_PARTS = 4 };
+
+#define PANEL_AHEAD ((distance){0, 0})
 
 /* vpmaddubsw adds pairs of products in 16 bits: magnitudes of weights, at most 127, times digits
  * that were given the weights' signs, at most 127, fit; bytes of q + 128 would not. */

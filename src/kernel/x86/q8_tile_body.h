@@ -10,6 +10,7 @@
  *     spread_word, spread_real   from memory to all lanes
  *     load_scales(from)          LANES BF16 numbers
  *     TILE_BATCH, TILE_PARTS     activation rows and registers of weight rows multiplied at once
+ *     PANEL_AHEAD                how far ahead a single activation row has its weights fetched
  *     REALS(name)                an intrinsic by what follows _mm256_ or _mm512_
  *     INLINE, UNROLL(n)
  */
@@ -20,9 +21,6 @@
 
 /* Weight rows of a tile. */
 enum { TILE_ROWS = TILE_PARTS * LANES };
-
-/* How far ahead a single activation row has its weights fetched. */
-#define PANEL_AHEAD ((distance){8192, 1024})
 
 typedef reals tile_sums[TILE_BATCH][TILE_PARTS];
 
@@ -35,7 +33,7 @@ INLINE void add_group(const uint8_t *group, size_t first, const uint8_t *block, 
     ints totals[TILE_BATCH][TILE_PARTS];
     UNROLL(8)
     for (size_t b = 0; b < count; b++)
-        UNROLL(2)
+        UNROLL(4)
     for (size_t part = 0; part < TILE_PARTS; part++)
         totals[b][part] = first_sum(tail + b * row_bytes + offsetof(fixed_tail, high));
     UNROLL(8)
@@ -43,25 +41,25 @@ INLINE void add_group(const uint8_t *group, size_t first, const uint8_t *block, 
         const uint8_t *from = group + quad * Q8_QUAD_BYTES + 4 * first;
         const uint8_t *digits = block + 16 * place + quad / 4 * 64 + quad % 4 * 4;
         codes w[TILE_PARTS];
-        UNROLL(2)
+        UNROLL(4)
         for (size_t part = 0; part < TILE_PARTS; part++)
             w[part] = load_codes(from + part * 4 * LANES);
         UNROLL(8)
         for (size_t b = 0; b < count; b++) {
             ints four = spread_word(digits + b * row_bytes);
-            UNROLL(2)
+            UNROLL(4)
             for (size_t part = 0; part < TILE_PARTS; part++)
                 totals[b][part] = add_products(totals[b][part], w[part], four);
         }
     }
     reals scales[TILE_PARTS];
-    UNROLL(2)
+    UNROLL(4)
     for (size_t part = 0; part < TILE_PARTS; part++)
         scales[part] = load_scales(group + 8 * Q8_QUAD_BYTES + 2 * (first + part * LANES));
     UNROLL(8)
     for (size_t b = 0; b < count; b++) {
         reals half_scale = spread_real(tail + b * row_bytes + offsetof(fixed_tail, half_scale));
-        UNROLL(2)
+        UNROLL(4)
         for (size_t part = 0; part < TILE_PARTS; part++)
             sums[b][part] = REALS(fmadd_ps)(REALS(cvtepi32_ps)(totals[b][part]),
                                             REALS(mul_ps)(scales[part], half_scale), sums[b][part]);
@@ -72,7 +70,7 @@ INLINE void clear_sums(tile_sums sums, size_t count)
 {
     UNROLL(8)
     for (size_t b = 0; b < count; b++)
-        UNROLL(2)
+        UNROLL(4)
     for (size_t part = 0; part < TILE_PARTS; part++)
         sums[b][part] = REALS(setzero_ps)();
 }

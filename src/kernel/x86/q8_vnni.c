@@ -16,6 +16,8 @@ typedef __m512i codes; /* q + 128 */
 
 enum { TILE_BATCH = 6, TILE_PARTS = 2 };
 
+#define PANEL_AHEAD ((distance){8192, 1024})
+
 INLINE codes load_codes(const uint8_t *from)
 {
     return _mm512_load_si512(from);

@@ -6,116 +6,99 @@
 
 #include "kernel/sketch_build.h"
 
+#define PRAGMA(text) _Pragma(#text)
+#define INLINE       static inline __attribute__((always_inline))
+#define UNROLL(n)    PRAGMA(GCC unroll n)
+
+/* ---- products -------------------------------------------------------------------------------- */
+
+enum { ROWS = 2 };
+
+typedef __m256i sums_vector;
+
+INLINE sums_vector no_sums(void)
+{
+    return _mm256_setzero_si256();
+}
+INLINE int32_t total_of(sums_vector sums)
+{
+    __m128i four = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+    __m128i two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
+    return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 1)));
+}
+
+/* Where the digits' halves and what centres their products are; there are too few registers. */
+typedef struct x_groups {
+    const int8_t *halves[2][2];
+    const int8_t *centre[2];
+} x_groups;
+
+INLINE x_groups load_x(const sketch_vector *x, size_t digits, size_t at, size_t groups)
+{
+    size_t half = x->groups * (SKETCH_GROUP / 2);
+    x_groups v = {0};
+    (void)groups;
+    for (size_t d = 0; d < digits; d++) {
+        v.halves[d][0] = x->digits + 2 * d * half + at;
+        v.halves[d][1] = x->digits + (2 * d + 1) * half + at;
+        v.centre[d] = (const int8_t *)x->centre + d * half + at;
+    }
+    return v;
+}
+
 /* The bytes of two groups, or of one and zeros. */
-static inline __m256i load_groups(const void *from, size_t groups)
+INLINE __m256i load_groups(const void *from, size_t groups)
 {
     if (groups == 1)
         return _mm256_zextsi128_si256(_mm_loadu_si128((const __m128i *)from));
     return _mm256_loadu_si256((const __m256i *)from);
 }
 
-/* The lanes' sum, which fits. */
-static inline uint32_t fold(__m256i s)
+/* Multipliers g and g + 1 of four, in the 16-bit lanes of their groups. */
+INLINE __m256i spread(uint32_t four, size_t g)
 {
-    __m128i four = _mm_add_epi32(_mm256_castsi256_si128(s), _mm256_extracti128_si256(s, 1));
-    __m128i two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
-    return (uint32_t)_mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 1)));
+    __m256i bytes = _mm256_set_m128i(_mm_set1_epi16((int16_t)(0x8001 + g)),
+                                     _mm_set1_epi16((int16_t)(0x8000 + g)));
+    return _mm256_shuffle_epi8(_mm256_set1_epi32((int32_t)four), bytes);
 }
 
-/* One or two groups of codes in nibbles, and what each 16-bit lane is multiplied by. */
-typedef struct two_groups {
-    __m256i low;
-    __m256i high;
-    __m256i multipliers;
-} two_groups;
-
-static inline two_groups open_groups(__m256i codes, __m256i multipliers)
+/* One or two groups, from group g of the four on. A pair's products are at most 2 * 2 * 15 * 128
+ * and, with the centre of four columns, fit in 16 bits. */
+INLINE void add_pair(const uint8_t *codes, uint32_t four, const x_groups *x, size_t g,
+                     size_t groups, size_t digits, sums_vector sums[2])
 {
     const __m256i nibble = _mm256_set1_epi8(15);
-    return (two_groups){_mm256_and_si256(codes, nibble),
-                        _mm256_and_si256(_mm256_srli_epi16(codes, 4), nibble), multipliers};
-}
-
-/* A digit's centred products times their multipliers. A pair's are at most 2 * 2 * 15 * 128 and,
- * with the centre of four columns, fit in 16 bits. */
-static inline __m256i digit(two_groups codes, __m256i first, __m256i second, __m256i centre)
-{
-    __m256i pairs = _mm256_add_epi16(_mm256_maddubs_epi16(codes.low, first),
-                                     _mm256_maddubs_epi16(codes.high, second));
-    return _mm256_madd_epi16(_mm256_add_epi16(pairs, centre), codes.multipliers);
-}
-
-/* The digits of x. `groups`, 1 or 2, and `digits`, which is x->count, are constants after inlining,
- * here and below. */
-static inline void add_groups(two_groups codes, const sketch_vector *x, size_t groups,
-                              size_t digits, size_t at, __m256i sums[2])
-{
-    size_t half = x->groups * HALF;
+    size_t at = g * (SKETCH_GROUP / 2);
+    __m256i both = load_groups(codes + at, groups);
+    __m256i low = _mm256_and_si256(both, nibble);
+    __m256i high = _mm256_and_si256(_mm256_srli_epi16(both, 4), nibble);
+    __m256i multipliers = spread(four, g);
+    UNROLL(2)
     for (size_t d = 0; d < digits; d++) {
-        const int8_t *first = x->digits + 2 * d * half + at;
-        const int8_t *centre = (const int8_t *)x->centre + d * half + at;
-        __m256i product = digit(codes, load_groups(first, groups),
-                                load_groups(first + half, groups), load_groups(centre, groups));
-        sums[d] = _mm256_add_epi32(sums[d], product);
+        __m256i first = _mm256_maddubs_epi16(low, load_groups(x->halves[d][0] + at, groups));
+        __m256i second = _mm256_maddubs_epi16(high, load_groups(x->halves[d][1] + at, groups));
+        __m256i pairs = _mm256_add_epi16(_mm256_add_epi16(first, second),
+                                         load_groups(x->centre[d] + at, groups));
+        sums[d] = _mm256_add_epi32(sums[d], _mm256_madd_epi16(pairs, multipliers));
     }
 }
 
-/* Four multipliers, one for each of the 16-bit lanes of two registers' halves. */
-static inline void spread(const uint8_t *four, __m256i out[2])
+INLINE void add_groups(const uint8_t *codes, uint32_t four, const x_groups *x, size_t groups,
+                       size_t digits, sums_vector sums[2])
 {
-    int32_t bytes;
-    memcpy(&bytes, four, sizeof bytes);
-    __m256i all = _mm256_set1_epi32(bytes);
-    const __m256i first =
-        _mm256_set_m128i(_mm_set1_epi16((int16_t)0x8001), _mm_set1_epi16((int16_t)0x8000));
-    const __m256i second =
-        _mm256_set_m128i(_mm_set1_epi16((int16_t)0x8003), _mm_set1_epi16((int16_t)0x8002));
-    out[0] = _mm256_shuffle_epi8(all, first);
-    out[1] = _mm256_shuffle_epi8(all, second);
+    size_t g = 0;
+    UNROLL(2)
+    for (; g + 2 <= groups; g += 2)
+        add_pair(codes, four, x, g, 2, digits, sums);
+    if (g < groups)
+        add_pair(codes, four, x, g, 1, digits, sums);
 }
 
-static inline int64_t product_row(const uint8_t *codes, const uint8_t *multipliers,
-                                  const sketch_vector *x, size_t digits, const uint8_t *next)
-{
-    size_t half = x->groups * HALF;
-    __m256i sums[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
-    size_t at = 0;
-    for (; at + 64 <= half; at += 64) {
-        __m256i scales[2];
-        spread(multipliers + at / HALF, scales);
-        _mm_prefetch((const char *)next + at, _MM_HINT_T1);
-        add_groups(open_groups(load_groups(codes + at, 2), scales[0]), x, 2, digits, at, sums);
-        add_groups(open_groups(load_groups(codes + at + 32, 2), scales[1]), x, 2, digits, at + 32,
-                   sums);
-    }
-    for (; at < half; at += HALF) { /* up to three groups more */
-        __m256i scales = _mm256_set1_epi16(multipliers[at / HALF]);
-        add_groups(open_groups(load_groups(codes + at, 1), scales), x, 1, digits, at, sums);
-    }
-    int64_t sum = 0;
-    for (size_t d = 0; d < digits; d++)
-        sum = 256 * sum + (int32_t)fold(sums[d]);
-    return sum;
-}
-
-static inline void product_all(const sketch_rows *rows, const sketch_vector *x, size_t digits,
-                               int64_t *sums)
-{
-    size_t all = rows->count + rows->next;
-    for (size_t i = 0; i < rows->count; i++) {
-        size_t next = i + SKETCH_AHEAD < all ? i + SKETCH_AHEAD : i;
-        sums[i] = product_row(rows->plane + rows->ids[i] * x->groups * HALF,
-                              rows->multipliers + rows->ids[i] * x->groups, x, digits,
-                              rows->plane + rows->ids[next] * x->groups * HALF);
-    }
-}
+#include "kernel/x86/sketch_product_body.h"
 
 static void product(const sketch_rows *rows, const sketch_vector *x, int64_t *sums)
 {
-    if (x->count == 1)
-        product_all(rows, x, 1, sums);
-    else
-        product_all(rows, x, 2, sums);
+    product_ahead(rows, x, AHEAD_TWICE, sums);
 }
 
 /* ---- building -------------------------------------------------------------------------------- */

@@ -14,7 +14,14 @@ static inline __m512i digit(__m512i low, __m512i high, __m512i first, __m512i se
     return _mm512_dpwssd_epi32(sum, lanes, multipliers);
 }
 
+#include "kernel/x86/sketch_groups_avx512.h"
+
 #include "kernel/x86/sketch_product_body.h"
+
+static void product(const sketch_rows *rows, const sketch_vector *x, int64_t *sums)
+{
+    product_ahead(rows, x, AHEAD_ONCE, sums);
+}
 
 static void product_twice(const sketch_rows *rows, const sketch_vector *x, int64_t *sums)
 {
