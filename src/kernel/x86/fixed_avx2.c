@@ -3,16 +3,6 @@
 
 #include "kernel/x86/fixed_avx2.h"
 
-INLINE int32_t sum_numbers(const __m256i whole[4])
-{
-    __m256i eight = _mm256_add_epi32(_mm256_add_epi32(whole[0], whole[1]),
-                                     _mm256_add_epi32(whole[2], whole[3]));
-    __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
-    four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
-    four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0xb1));
-    return _mm_cvtsi128_si32(four);
-}
-
 /* Takes the lowest digits off and puts them down, even columns at `to` and odd ones 64 bytes on. */
 INLINE void pop_digits(__m256i whole[4], uint8_t *to)
 {

@@ -32,6 +32,23 @@ INLINE void decode_offset(__m256i bytes, __m256i codes[2])
     decode_nibbles(bytes, TABLE(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0), codes);
 }
 
+/* w2 of every code. */
+INLINE void decode_signed(__m256i bytes, __m256i numbers[2])
+{
+    decode_nibbles(bytes, TABLE(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12), numbers);
+}
+
+/* The even and the odd bytes, which have signs, as words; by vpmaddubsw, since shifts wait for the
+ * units that shuffles need. */
+INLINE __m256i low_bytes(__m256i bytes)
+{
+    return _mm256_maddubs_epi16(_mm256_set1_epi16(0x0001), bytes);
+}
+INLINE __m256i high_bytes(__m256i bytes)
+{
+    return _mm256_maddubs_epi16(_mm256_set1_epi16(0x0100), bytes);
+}
+
 /* 2^(scale - 127), but for scale 255. */
 INLINE __m256 scale_values(__m256i scales)
 {
@@ -83,6 +100,17 @@ INLINE float round_group(const float *x, float limit, __m256i whole[4])
             _mm256_round_ps(scaled, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
     }
     return largest / limit;
+}
+
+/* Their sum. */
+INLINE int32_t sum_numbers(const __m256i whole[4])
+{
+    __m256i eight = _mm256_add_epi32(_mm256_add_epi32(whole[0], whole[1]),
+                                     _mm256_add_epi32(whole[2], whole[3]));
+    __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+    four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+    four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0xb1));
+    return _mm_cvtsi128_si32(four);
 }
 
 /* Takes the lowest digits off: those of the even columns, then those of the odd ones. */

@@ -1,4 +1,5 @@
 /* Products of MXFP4 weights with a batch of fixed-point activations with AVX2 and FMA. */
+#include "kernel/x86/fixed_few_avx2.h"
 #include "kernel/x86/pairs_avx2.h"
 
 /* ---- activations ----------------------------------------------------------------------------- */
@@ -88,7 +89,10 @@ INLINE void store_batch_group(const float *x, unsigned digits, uint8_t *to)
 void fixed_quantise_tile_avx2(const float *const rows[], size_t count, size_t batch,
                               fixed_columns columns, unsigned digits, uint8_t *tile)
 {
-    (void)batch;
+    if (batch <= fixed_few_limit(digits)) {
+        fixed_few_quantise_avx2(rows, count, columns, digits, tile);
+        return;
+    }
     tile += columns.first / FIXED_GROUP * x_bytes(digits);
     for (size_t b = 0; b < count; b++)
         for (size_t g = 0; g < columns.count / FIXED_GROUP; g++)
@@ -150,21 +154,16 @@ INLINE void load_group(const uint8_t *codes, size_t stride, __m256i words[4])
     words[3] = _mm256_unpackhi_epi64(c, d);
 }
 
-/* Bytes with sign are made words by vpmaddubsw, since shifts wait for the units that shuffles need.
- */
 INLINE void store_pairs(const __m256i words[4], uint8_t *to)
 {
-    const __m256i even = _mm256_set1_epi16(0x0001);
-    const __m256i odd = _mm256_set1_epi16(0x0100);
-    const __m256i table = TABLE(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12);
     UNROLL(4)
     for (size_t k = 0; k < 4; k++) {
         __m256i numbers[2];
-        decode_nibbles(words[k], table, numbers);
+        decode_signed(words[k], numbers);
         UNROLL(2)
         for (size_t i = 0; i < 2; i++) {
-            store(to + (4 * k + i) * LINE, _mm256_maddubs_epi16(even, numbers[i]));
-            store(to + (4 * k + i + 2) * LINE, _mm256_maddubs_epi16(odd, numbers[i]));
+            store(to + (4 * k + i) * LINE, low_bytes(numbers[i]));
+            store(to + (4 * k + i + 2) * LINE, high_bytes(numbers[i]));
         }
     }
 }
@@ -390,7 +389,9 @@ void fixed_multiply_avx2(const uint8_t *blocks, const uint8_t *scales, size_t ro
                          fixed_batch batch, unsigned digits, void *scratch, fixed_ahead ahead,
                          float *y, size_t y_stride)
 {
-    if (digits == 1)
+    if (batch.count <= fixed_few_limit(digits))
+        fixed_few_multiply_avx2(blocks, scales, rows, columns, batch, digits, ahead, y, y_stride);
+    else if (digits == 1)
         multiply_digits(blocks, scales, rows, columns, batch, 1, scratch, ahead, y, y_stride);
     else if (digits == 2)
         multiply_digits(blocks, scales, rows, columns, batch, 2, scratch, ahead, y, y_stride);

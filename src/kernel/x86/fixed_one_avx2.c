@@ -8,81 +8,7 @@
  *
  *     lane 4 i + r is group i of the two, row r
  */
-#include <stdbool.h>
-#include <string.h>
-
-#include "kernel/x86/fixed_avx2.h"
-
-enum { TILE_ROWS = 4, PAIR_GROUPS = 2, PAIRS = FIXED_GROUPS / PAIR_GROUPS };
-
-/* How far ahead weights are asked for, line by line as they lie and in small portions. */
-enum { AHEAD_BYTES = 8192, AHEAD_SCALES = AHEAD_BYTES / 16 };
-
-/* Weight rows one after another, or one row again and again (with strides of 0). */
-typedef struct weight_rows {
-    const uint8_t *blocks;
-    const uint8_t *scales;
-    size_t blocks_stride;
-    size_t scales_stride;
-} weight_rows;
-
-/* ---- scales ---------------------------------------------------------------------------------- */
-
-/* Groups whose scales are turned at once. */
-enum { TURN_GROUPS = 16 };
-
-/* Scales as bytes [group][row]. */
-typedef struct turned_scales {
-    uint8_t bytes[TURN_GROUPS][TILE_ROWS] __attribute__((aligned(64)));
-} turned_scales;
-
-/* Up to 16 scales of a row from group g, a multiple of 16, on, then zeros. */
-INLINE __m128i load_scales(const uint8_t *row, size_t g, size_t count)
-{
-    static const uint8_t slide[2 * TURN_GROUPS] = {
-        0,   1,   2,   3,   4,   5,   6,   7,   8,   9,   10,  11,  12,  13,  14,  15,
-        128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128};
-    if (count == TURN_GROUPS)
-        return _mm_loadu_si128((const __m128i *)(const void *)(row + g));
-    if (g == 0) {
-        uint8_t few[TURN_GROUPS] = {0};
-        memcpy(few, row, count);
-        return _mm_loadu_si128((const __m128i *)(const void *)few);
-    }
-    __m128i last = _mm_loadu_si128((const __m128i *)(const void *)(row + g + count - TURN_GROUPS));
-    return _mm_shuffle_epi8(
-        last, _mm_loadu_si128((const __m128i *)(const void *)(slide + TURN_GROUPS - count)));
-}
-
-/* Returns whether one of them is 0 or 255: their bits are not those of their values. */
-INLINE bool turn_scales(const weight_rows *w, size_t g, size_t count, turned_scales *to)
-{
-    __m128i rows[TILE_ROWS];
-    __m128i least = _mm_set1_epi8(-1);
-    __m128i most = _mm_setzero_si128();
-    for (size_t r = 0; r < TILE_ROWS; r++) {
-        rows[r] = load_scales(w->scales + r * w->scales_stride, g, count);
-        least = _mm_min_epu8(least, rows[r]);
-        most = _mm_max_epu8(most, rows[r]);
-    }
-    __m128i pairs[] = {_mm_unpacklo_epi8(rows[0], rows[1]), _mm_unpacklo_epi8(rows[2], rows[3]),
-                       _mm_unpackhi_epi8(rows[0], rows[1]), _mm_unpackhi_epi8(rows[2], rows[3])};
-    __m128i *out = (__m128i *)(void *)to->bytes;
-    for (size_t i = 0; i < 2; i++) {
-        _mm_store_si128(out + 2 * i, _mm_unpacklo_epi16(pairs[2 * i], pairs[2 * i + 1]));
-        _mm_store_si128(out + 2 * i + 1, _mm_unpackhi_epi16(pairs[2 * i], pairs[2 * i + 1]));
-    }
-    __m128i rare = _mm_or_si128(_mm_cmpeq_epi8(least, _mm_setzero_si128()),
-                                _mm_cmpeq_epi8(most, _mm_set1_epi8(-1)));
-    return (_mm_movemask_epi8(rare) & ((1 << count) - 1)) != 0;
-}
-
-/* 2^(scale - 127) of scales that may be `rare`: 0, but not 255. */
-INLINE __m256 load_scale_values(const uint8_t *turned, bool rare)
-{
-    __m256i scales = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)turned));
-    return rare ? scale_values(scales) : _mm256_castsi256_ps(_mm256_slli_epi32(scales, 23));
-}
+#include "kernel/x86/fixed_tile_avx2.h"
 
 /* ---- tails of activations -------------------------------------------------------------------- */
 
@@ -194,14 +120,14 @@ INLINE __m256 dot_pair(const uint8_t *tile, size_t stride, const uint8_t *x, con
 }
 
 /* The first pairs of a block of a tile; those that are missing add +0. scales: [group][row]. */
-INLINE void dot_block(const char *ahead, const uint8_t *tile, size_t stride, const uint8_t *scales,
-                      bool rare, const uint8_t *x, const lane_tail *tails, size_t pairs,
-                      unsigned digits, __m256 sums[PAIRS])
+INLINE void dot_block(const uint8_t *ahead, const uint8_t *tile, size_t stride,
+                      const uint8_t *scales, bool rare, const uint8_t *x, const lane_tail *tails,
+                      size_t pairs, unsigned digits, __m256 sums[PAIRS])
 {
     UNROLL(2)
     for (size_t pair = 0; pair < pairs; pair++) {
-        _mm_prefetch(ahead + 128 * pair, _MM_HINT_T0);
-        _mm_prefetch(ahead + 128 * pair + 64, _MM_HINT_T0);
+        ask(ahead + 128 * pair, AHEAD_TWICE);
+        ask(ahead + 128 * pair + 64, AHEAD_TWICE);
         __m256 t = dot_pair(tile + 32 * pair, stride, x + 32 * pair, &tails[pair], digits);
         __m256 f =
             _mm256_mul_ps(load_scale_values(scales + 8 * pair, rare), tails[pair].half_scale);
@@ -210,25 +136,6 @@ INLINE void dot_block(const char *ahead, const uint8_t *tile, size_t stride, con
     UNROLL(2)
     for (size_t pair = pairs; pair < PAIRS; pair++)
         sums[pair] = _mm256_add_ps(sums[pair], _mm256_setzero_ps());
-}
-
-/* The rows of a tile that end within a pair, whose other group becomes zeros. */
-static void copy_rows(const uint8_t *tile, size_t stride, size_t groups, uint8_t *to)
-{
-    memset(to, 0, TILE_ROWS * 64);
-    for (size_t r = 0; r < TILE_ROWS; r++)
-        memcpy(to + 64 * r, tile + r * stride, 16 * groups);
-}
-
-/* y, but NaN for the rows of a tile that have a scale of 255. */
-static __m128 set_nan(const weight_rows *w, size_t groups, __m128 y)
-{
-    float rows[TILE_ROWS];
-    _mm_storeu_ps(rows, y);
-    for (size_t r = 0; r < TILE_ROWS; r++)
-        if (memchr(w->scales + r * w->scales_stride, 255, groups) != NULL)
-            rows[r] = NAN;
-    return _mm_loadu_ps(rows);
 }
 
 /* Groups [g, g + count) of a tile, count at most TURN_GROUPS. Returns whether a scale is rare. */
@@ -242,7 +149,7 @@ INLINE bool dot_turn(const weight_rows *w, const activations *x, size_t g, size_
     const uint8_t *digits_at = x->blocks + block * fixed_block_bytes(digits);
     const uint8_t *tile = w->blocks + 16 * g;
     const uint8_t *scales = turned.bytes[0];
-    const char *ahead = (const char *)w->blocks + AHEAD_BYTES + TILE_ROWS * 16 * g;
+    const uint8_t *ahead = w->blocks + TILE_ROWS * 16 * g; /* less the distance */
     _mm_prefetch((const char *)w->scales + AHEAD_SCALES + TILE_ROWS * g, _MM_HINT_T0);
     UNROLL(1)
     for (; count >= FIXED_GROUPS; count -= FIXED_GROUPS) {
@@ -279,9 +186,7 @@ INLINE bool dot_tile(const weight_rows *w, const activations *x, unsigned digits
         found |= dot_turn(w, x, g, TURN_GROUPS, digits, rare, sums);
     if (g < x->groups)
         found |= dot_turn(w, x, g, x->groups - g, digits, rare, sums);
-    __m128 y = _mm_add_ps(_mm256_castps256_ps128(sums[0]), _mm256_extractf128_ps(sums[0], 1));
-    y = _mm_add_ps(y, _mm256_castps256_ps128(sums[1]));
-    *products = _mm_add_ps(y, _mm256_extractf128_ps(sums[1], 1));
+    *products = fold_tile(sums);
     return found;
 }
 
