@@ -92,30 +92,40 @@ INLINE __m256i fold_halves(__m256i a, __m256i b)
     return _mm256_add_epi32(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b));
 }
 
-/* t of two groups of a tile. x: their digits. */
-INLINE __m256 dot_pair(const uint8_t *tile, size_t stride, const uint8_t *x, const lane_tail *tail,
-                       unsigned digits)
-{
-    const __m256i one = _mm256_set1_epi16(1);
+/* What two groups of a tile's two halves add up to. */
+typedef struct pair_halves {
     __m256i high[2];
     __m256i low[2];
+} pair_halves;
+
+/* x: their digits. */
+INLINE void multiply_pair(const uint8_t *tile, size_t stride, const uint8_t *x, unsigned digits,
+                          pair_halves *to)
+{
+    const __m256i one = _mm256_set1_epi16(1);
     UNROLL(2)
     for (size_t r = 0; r < 2; r++) {
         two_rows w;
         load_rows(tile + 2 * r * stride, stride, w);
-        high[r] = multiply_digit(w, x, digits > 1 ? _mm256_set1_epi16(256) : one);
+        to->high[r] = multiply_digit(w, x, digits > 1 ? _mm256_set1_epi16(256) : one);
         if (digits > 1)
-            high[r] = _mm256_add_epi32(high[r], multiply_digit(w, x + FIXED_COLUMNS, one));
-        KEEP(high[r]);
+            to->high[r] = _mm256_add_epi32(to->high[r], multiply_digit(w, x + FIXED_COLUMNS, one));
+        KEEP(to->high[r]);
         if (digits > 2) {
-            low[r] = multiply_digit(w, x + 2 * FIXED_COLUMNS, one);
-            KEEP(low[r]);
+            to->low[r] = multiply_digit(w, x + 2 * FIXED_COLUMNS, one);
+            KEEP(to->low[r]);
         }
     }
-    __m256 t = _mm256_cvtepi32_ps(_mm256_add_epi32(fold_halves(high[0], high[1]), tail->high));
+}
+
+/* t of two groups of a tile. */
+INLINE __m256 fold_pair(const pair_halves *halves, const lane_tail *tail, unsigned digits)
+{
+    __m256 t = _mm256_cvtepi32_ps(
+        _mm256_add_epi32(fold_halves(halves->high[0], halves->high[1]), tail->high));
     if (digits < 3)
         return t;
-    __m256i sums = _mm256_add_epi32(fold_halves(low[0], low[1]), tail->low);
+    __m256i sums = _mm256_add_epi32(fold_halves(halves->low[0], halves->low[1]), tail->low);
     return _mm256_fmadd_ps(t, _mm256_set1_ps(256.0F), _mm256_cvtepi32_ps(sums));
 }
 
@@ -124,11 +134,16 @@ INLINE void dot_block(const uint8_t *ahead, const uint8_t *tile, size_t stride,
                       const uint8_t *scales, bool rare, const uint8_t *x, const lane_tail *tails,
                       size_t pairs, unsigned digits, __m256 sums[PAIRS])
 {
+    pair_halves halves[PAIRS];
     UNROLL(2)
     for (size_t pair = 0; pair < pairs; pair++) {
         ask(ahead + 128 * pair, AHEAD_TWICE);
         ask(ahead + 128 * pair + 64, AHEAD_TWICE);
-        __m256 t = dot_pair(tile + 32 * pair, stride, x + 32 * pair, &tails[pair], digits);
+        multiply_pair(tile + 32 * pair, stride, x + 32 * pair, digits, &halves[pair]);
+    }
+    UNROLL(2)
+    for (size_t pair = 0; pair < pairs; pair++) {
+        __m256 t = fold_pair(&halves[pair], &tails[pair], digits);
         __m256 f =
             _mm256_mul_ps(load_scale_values(scales + 8 * pair, rare), tails[pair].half_scale);
         sums[pair] = _mm256_fmadd_ps(t, f, sums[pair]);
