@@ -11,6 +11,7 @@
 #define KERNEL_AHEAD_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* In bytes, constants after inlining. */
 typedef struct distance {
@@ -30,6 +31,14 @@ static inline __attribute__((always_inline)) void ask(const void *line, distance
         __builtin_prefetch((const char *)line + ahead.second, 0, 2);
     if (ahead.first > 0)
         __builtin_prefetch((const char *)line + ahead.first, 0, 3);
+}
+
+/* Byte `at` of `all` that begin at `from`, and of what is read after them, if that is known; else
+ * what lies right behind them will do. */
+static inline __attribute__((always_inline)) const uint8_t *
+byte_ahead(const uint8_t *from, size_t all, const uint8_t *next, size_t at)
+{
+    return at >= all && next != NULL ? next + (at - all) : from + at;
 }
 
 /* Where lines are asked for once. */

@@ -240,8 +240,7 @@ FIXED_INLINE void dot_tile(const weight_rows *w, const dot_rows_of_x *x, size_t 
     }
 }
 
-/* Weight rows, and those that are read next; what lies right behind them, where nothing is known.
- */
+/* Weight rows, and those that are read next. */
 typedef struct dot_source {
     const uint8_t *blocks;
     const uint8_t *scales;
@@ -249,12 +248,6 @@ typedef struct dot_source {
     size_t groups;
     fixed_ahead next;
 } dot_source;
-
-/* Byte `at` of `all` and of what is read next, if that is known. */
-FIXED_INLINE const uint8_t *byte_at(const uint8_t *from, size_t all, const uint8_t *next, size_t at)
-{
-    return at >= all && next != NULL ? next + (at - all) : from + at;
-}
 
 /* The tile that begins at row r, or a row alone. */
 FIXED_INLINE weight_rows tile_at(const dot_source *from, size_t r, size_t rows, distance ahead)
@@ -268,9 +261,9 @@ FIXED_INLINE weight_rows tile_at(const dot_source *from, size_t r, size_t rows, 
         from->scales + at,
         16 * stride,
         stride,
-        byte_at(from->blocks, 16 * all, next->blocks, 16 * at + ahead.second),
-        byte_at(from->blocks, 16 * all, next->blocks, 16 * at + ahead.first),
-        byte_at(from->scales, all, next->scales, at + furthest(ahead) / 16),
+        byte_ahead(from->blocks, 16 * all, next->blocks, 16 * at + ahead.second),
+        byte_ahead(from->blocks, 16 * all, next->blocks, 16 * at + ahead.first),
+        byte_ahead(from->scales, all, next->scales, at + furthest(ahead) / 16),
     };
 }
 

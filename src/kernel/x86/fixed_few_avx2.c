@@ -170,11 +170,6 @@ typedef struct half_sums {
     __m256i bytes;
 } half_sums;
 
-INLINE __m256i fold_halves(__m256i a, __m256i b)
-{
-    return _mm256_add_epi32(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b));
-}
-
 /* Each of the two numbers at `two` for a group's lanes. */
 INLINE __m256i spread(const void *two)
 {
@@ -318,20 +313,13 @@ INLINE void multiply_tile(const weight_rows *w, size_t groups, tile_ahead ahead,
     }
 }
 
-/* Weight rows, and those that are read next; what lies right behind them, where nothing is known.
- */
+/* Weight rows, and those that are read next. */
 typedef struct few_source {
     const uint8_t *blocks;
     const uint8_t *scales;
     size_t rows;
     fixed_ahead next;
 } few_source;
-
-/* Byte `at` of `all` and of what is read next, if that is known. */
-INLINE const uint8_t *byte_at(const uint8_t *from, size_t all, const uint8_t *next, size_t at)
-{
-    return at >= all && next != NULL ? next + (at - all) : from + at;
-}
 
 INLINE void multiply_rows(const few_source *w, size_t groups, few_rows x, float *y, size_t y_stride)
 {
@@ -342,9 +330,9 @@ INLINE void multiply_rows(const few_source *w, size_t groups, few_rows x, float 
         size_t at = r * groups;
         weight_rows tile = {w->blocks + 16 * at, w->scales + at, 16 * stride, stride};
         distance far = AHEAD_TWICE;
-        tile_ahead ahead = {byte_at(w->blocks, 16 * all, w->next.blocks, 16 * at + far.second),
-                            byte_at(w->blocks, 16 * all, w->next.blocks, 16 * at + far.first),
-                            byte_at(w->scales, all, w->next.scales, at + AHEAD_SCALES)};
+        tile_ahead ahead = {byte_ahead(w->blocks, 16 * all, w->next.blocks, 16 * at + far.second),
+                            byte_ahead(w->blocks, 16 * all, w->next.blocks, 16 * at + far.first),
+                            byte_ahead(w->scales, all, w->next.scales, at + AHEAD_SCALES)};
         __m128 products[FIXED_FEW_AVX2];
         multiply_tile(&tile, groups, ahead, x, products);
         for (size_t b = 0; b < x.count; b++) {

@@ -86,12 +86,6 @@ INLINE __m256i multiply_digit(two_rows codes, const uint8_t *digit, __m256i unit
     return _mm256_madd_epi16(turned, unit);
 }
 
-/* The sums of groups. */
-INLINE __m256i fold_halves(__m256i a, __m256i b)
-{
-    return _mm256_add_epi32(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b));
-}
-
 /* What two groups of a tile's two halves add up to. */
 typedef struct pair_halves {
     __m256i high[2];

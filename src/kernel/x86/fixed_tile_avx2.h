@@ -79,6 +79,15 @@ INLINE __m256 load_scale_values(const uint8_t *turned, bool rare)
     return rare ? scale_values(scales) : _mm256_castsi256_ps(_mm256_slli_epi32(scales, 23));
 }
 
+/* ---- sums ------------------------------------------------------------------------------------ */
+
+/* The sums of groups: | row 0 | row 1 | row 0 | row 1 | of each of two groups, likewise rows 2
+ * and 3. */
+INLINE __m256i fold_halves(__m256i a, __m256i b)
+{
+    return _mm256_add_epi32(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b));
+}
+
 /* y of a tile: lane 4 i + r of sums[pair] is group i of the pair, row r. */
 INLINE __m128 fold_tile(const __m256 sums[PAIRS])
 {
@@ -90,7 +99,7 @@ INLINE __m128 fold_tile(const __m256 sums[PAIRS])
 /* ---- what is rare ---------------------------------------------------------------------------- */
 
 /* The rows of a tile that end within a pair, whose other group becomes zeros. */
-static void copy_rows(const uint8_t *tile, size_t stride, size_t groups, uint8_t *to)
+static inline void copy_rows(const uint8_t *tile, size_t stride, size_t groups, uint8_t *to)
 {
     memset(to, 0, TILE_ROWS * 64);
     for (size_t r = 0; r < TILE_ROWS; r++)
@@ -98,7 +107,7 @@ static void copy_rows(const uint8_t *tile, size_t stride, size_t groups, uint8_t
 }
 
 /* y, but NaN for the rows of a tile that have a scale of 255. */
-static __m128 set_nan(const weight_rows *w, size_t groups, __m128 y)
+static inline __m128 set_nan(const weight_rows *w, size_t groups, __m128 y)
 {
     float rows[TILE_ROWS];
     _mm_storeu_ps(rows, y);
