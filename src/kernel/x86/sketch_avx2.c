@@ -70,6 +70,7 @@ INLINE void add_pair(const uint8_t *codes, uint32_t four, const x_groups *x, siz
     const __m256i nibble = _mm256_set1_epi8(15);
     size_t at = g * (SKETCH_GROUP / 2);
     __m256i both = load_groups(codes + at, groups);
+    __asm__("" : "+x"(both)); /* or it is loaded twice */
     __m256i low = _mm256_and_si256(both, nibble);
     __m256i high = _mm256_and_si256(_mm256_srli_epi16(both, 4), nibble);
     __m256i multipliers = spread(four, g);
