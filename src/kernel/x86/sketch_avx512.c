@@ -18,7 +18,7 @@ static inline __m512i digit(__m512i low, __m512i high, __m512i first, __m512i se
     return _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, both));
 }
 
-#include "kernel/x86/sketch_groups_avx512.h"
+#include "kernel/x86/sketch_groups_avx512_body.h"
 
 #include "kernel/x86/sketch_product_body.h"
 
