@@ -281,13 +281,9 @@ INLINE bool take_turn(const weight_rows *w, tile_ahead ahead, size_t g, size_t c
         at += 16 * FIXED_GROUPS * TILE_ROWS;
     }
     if (count > 0) {
-        uint8_t own[TILE_ROWS * 64];
+        last_groups own;
         size_t stride = w->blocks_stride;
-        if (count != PAIR_GROUPS) {
-            copy_rows(tile, stride, count, own);
-            tile = own;
-            stride = 64;
-        }
+        tile = whole_pairs(tile, &stride, count, own);
         take_block(tile, stride, scales, ahead, at, (count + 1) / PAIR_GROUPS, x, sums);
     }
     return rare;

@@ -171,13 +171,9 @@ INLINE bool dot_turn(const weight_rows *w, const activations *x, size_t g, size_
         block++;
     }
     if (count > 0) {
-        uint8_t own[TILE_ROWS * 64];
+        last_groups own;
         size_t stride = w->blocks_stride;
-        if (count != PAIR_GROUPS) {
-            copy_rows(tile, stride, count, own);
-            tile = own;
-            stride = 64;
-        }
+        tile = whole_pairs(tile, &stride, count, own);
         dot_block(ahead, tile, stride, scales, rare, digits_at, tails_at(x, block, digits, here),
                   (count + 1) / PAIR_GROUPS, digits, sums);
     }

@@ -98,12 +98,21 @@ INLINE __m128 fold_tile(const __m256 sums[PAIRS])
 
 /* ---- what is rare ---------------------------------------------------------------------------- */
 
-/* The rows of a tile that end within a pair, whose other group becomes zeros. */
-static inline void copy_rows(const uint8_t *tile, size_t stride, size_t groups, uint8_t *to)
+/* Room for the last groups of a tile's rows. */
+typedef uint8_t last_groups[TILE_ROWS][16 * FIXED_GROUPS];
+
+/* The last groups of a tile, less than a block: where they lie or, when they end within a pair, in
+ * `own`, so that the pair's other group is zeros. */
+INLINE const uint8_t *whole_pairs(const uint8_t *tile, size_t *stride, size_t groups,
+                                  last_groups own)
 {
-    memset(to, 0, TILE_ROWS * 64);
+    if (groups % PAIR_GROUPS == 0)
+        return tile;
+    memset(own, 0, sizeof(last_groups));
     for (size_t r = 0; r < TILE_ROWS; r++)
-        memcpy(to + 64 * r, tile + r * stride, 16 * groups);
+        memcpy(own[r], tile + r * *stride, 16 * groups);
+    *stride = sizeof own[0];
+    return own[0];
 }
 
 /* y, but NaN for the rows of a tile that have a scale of 255. */

@@ -36,20 +36,21 @@ typedef struct x_groups {
     __m512i centre[2];
 } x_groups;
 
-INLINE __mmask64 inside(size_t groups)
+/* The bytes of up to four groups, then zeros. */
+INLINE __m512i load_groups(const void *from, size_t groups)
 {
-    return groups == 4 ? UINT64_MAX : (1ULL << 16 * groups) - 1;
+    return groups == 4 ? _mm512_loadu_si512(from)
+                       : _mm512_maskz_loadu_epi8((1ULL << 16 * groups) - 1, from);
 }
 
 INLINE x_groups load_x(const sketch_vector *x, size_t digits, size_t at, size_t groups)
 {
-    __mmask64 mask = inside(groups);
     size_t half = x->groups * (SKETCH_GROUP / 2);
     x_groups v = {0};
     for (size_t d = 0; d < digits; d++) {
-        v.digits[d][0] = _mm512_maskz_loadu_epi8(mask, x->digits + 2 * d * half + at);
-        v.digits[d][1] = _mm512_maskz_loadu_epi8(mask, x->digits + (2 * d + 1) * half + at);
-        v.centre[d] = _mm512_maskz_loadu_epi8(mask, (const int8_t *)x->centre + d * half + at);
+        v.digits[d][0] = load_groups(x->digits + 2 * d * half + at, groups);
+        v.digits[d][1] = load_groups(x->digits + (2 * d + 1) * half + at, groups);
+        v.centre[d] = load_groups((const int8_t *)x->centre + d * half + at, groups);
     }
     return v;
 }
@@ -57,7 +58,7 @@ INLINE x_groups load_x(const sketch_vector *x, size_t digits, size_t at, size_t 
 INLINE void add_groups(const uint8_t *at, uint32_t multipliers, const x_groups *x, size_t groups,
                        size_t digits, sums_vector sums[2])
 {
-    __m512i codes = _mm512_maskz_loadu_epi8(inside(groups), at);
+    __m512i codes = load_groups(at, groups);
     const __m512i nibble = _mm512_set1_epi8(15);
     __m512i low = _mm512_and_si512(codes, nibble);
     __m512i high = _mm512_and_si512(_mm512_srli_epi16(codes, 4), nibble);
