@@ -41,16 +41,13 @@ static bool has_avx512_bf16(void)
     return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & 1U << 5) != 0;
 }
 
-/* AMD calls Zen 3 and Zen 4 family 25; their models tell them apart, since a virtual machine may
- * hide Zen 4's AVX-512. */
-static bool is_zen4(void)
+/* AMD calls Zen 3 and Zen 4 family 25; of these only Zen 4 has AVX-512. */
+static bool is_zen4(const cpu_features *has)
 {
     unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
-    if (!__builtin_cpu_is("amd") || __get_cpuid(1, &eax, &ebx, &ecx, &edx) == 0)
+    if (!has->avx512 || !__builtin_cpu_is("amd") || __get_cpuid(1, &eax, &ebx, &ecx, &edx) == 0)
         return false;
-    unsigned model = (eax >> 4 & 15) + (eax >> 12 & 240);
-    bool zen3 = model < 0x10 || (model >= 0x20 && model < 0x60);
-    return (eax >> 8 & 15) + (eax >> 20 & 255) == 25 && !zen3;
+    return (eax >> 8 & 15) + (eax >> 20 & 255) == 25;
 }
 
 /* AMX_TILE and AMX_BF16; the registers are too large for the system to keep without being asked. */
@@ -84,7 +81,7 @@ static void find_features(void)
     has.vbmi = has.avx512 && __builtin_cpu_supports("avx512vbmi");
     has.bf16 = has.avx512 && has_avx512_bf16();
     has.bf16_doubles = has.bf16 && __builtin_cpu_is("amd");
-    has.zen4 = is_zen4();
+    has.zen4 = is_zen4(&has);
     has.fetching = has.zen4                    ? CPU_FETCHES_NEAR
                    : __builtin_cpu_is("intel") ? CPU_FETCHES_TWICE
                                                : CPU_FETCHES_ONCE;

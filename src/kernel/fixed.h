@@ -97,7 +97,8 @@ static inline size_t fixed_tile_begin(size_t count, size_t tile)
     return count * tile / fixed_tiles(count);
 }
 
-/* Rows of a batch that are so few that a level may read weights for them as dot_rows does. */
+/* Rows of a batch that are so few that VNNI reads weights for them as dot_rows does; AVX2 has a
+ * limit of its own. */
 #define FIXED_FEW 4
 
 /* Weight rows that `multiply` takes at once: it unpacks them once for the whole batch. */
