@@ -50,6 +50,20 @@ static bool is_zen4(const cpu_features *has)
     return (eax >> 8 & 15) + (eax >> 20 & 255) == 25;
 }
 
+/* Of the processor's first data cache, which both makers describe alike, AMD in a leaf of its own.
+ */
+static size_t first_cache_bytes(void)
+{
+    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+    unsigned leaf = __builtin_cpu_is("amd") ? 0x8000001dU : 4;
+    if (__get_cpuid_count(leaf, 0, &eax, &ebx, &ecx, &edx) == 0 || (eax & 31) != 1)
+        return 0;
+    size_t ways = (ebx >> 22) + 1;
+    size_t partitions = (ebx >> 12 & 1023) + 1;
+    size_t line = (ebx & 4095) + 1;
+    return ways * partitions * line * ((size_t)ecx + 1);
+}
+
 /* AMX_TILE and AMX_BF16; the registers are too large for the system to keep without being asked. */
 static bool may_use_amx(void)
 {
@@ -85,6 +99,7 @@ static void find_features(void)
     has.fetching = has.zen4                    ? CPU_FETCHES_NEAR
                    : __builtin_cpu_is("intel") ? CPU_FETCHES_TWICE
                                                : CPU_FETCHES_ONCE;
+    has.first_cache = first_cache_bytes();
     has.amx = has.bf16 && may_use_amx();
 #endif
     hardware = has;

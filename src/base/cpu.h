@@ -3,6 +3,7 @@
 #define BASE_CPU_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /* Names for sets of instructions, each a superset of the one before. */
 typedef enum cpu_level {
@@ -39,7 +40,8 @@ typedef struct cpu_features {
                           does, Intel's does half as many */
     bool zen4;         /* AMD's Zen 4, which scales floats in units of their own */
     cpu_fetching fetching;
-    bool amx; /* AMX tiles of bfloat16 numbers, which the system lets this process use */
+    size_t first_cache; /* bytes of a core's cache for data that is nearest; 0: unknown */
+    bool amx;           /* AMX tiles of bfloat16 numbers, which the system lets this process use */
 } cpu_features;
 
 /* One of CPU_LEVEL_NAMES. */

@@ -170,7 +170,7 @@ typedef struct bfloat_tables {
 void bfloat_overlay_plain(bfloat_tables *tables);
 void bfloat_overlay_panel_bf16(bfloat_tables *tables);                    /* rounding, and panels */
 void bfloat_overlay_one_bf16(bfloat_table *lanes, cpu_fetching fetching); /* one activation row */
-void bfloat_overlay_many_bf16(bfloat_table *lanes);                       /* many */
+void bfloat_overlay_many_bf16(bfloat_table *lanes, size_t first_cache);   /* many */
 void bfloat_overlay_one_amx(bfloat_table *tiles);
 void bfloat_overlay_many_amx(bfloat_table *tiles);
 

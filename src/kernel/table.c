@@ -45,7 +45,7 @@ void kernel_table_init(kernel_table *table, cpu_features has)
     if (has.bf16) {
         bfloat_overlay_panel_bf16(&table->bfloat);
         bfloat_overlay_one_bf16(&table->bfloat.lanes, has.fetching);
-        bfloat_overlay_many_bf16(&table->bfloat.lanes);
+        bfloat_overlay_many_bf16(&table->bfloat.lanes, has.first_cache);
         table->bfloat.lanes.pays = has.bf16_doubles;
     }
     if (has.amx) {

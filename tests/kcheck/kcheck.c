@@ -74,6 +74,7 @@ int main(int argc, char **argv)
             "weights asked for once", "weights asked for twice", "weights asked for near"};
         has.fetching = (has.fetching + 1) % CPU_FETCHINGS;
         has.zen4 = has.fetching == CPU_FETCHES_NEAR;
+        has.first_cache = i == 1 ? 32768 : 49152;
         run(&plain, has, names[has.fetching], bench);
     }
     if (!bench)

@@ -7,9 +7,12 @@
  */
 enum { TILE = 2, PANEL_ROWS = 8, SIDE = 2 };
 
-/* Blocks of a cut, at most: with 16 KB of a panel, and the activations that meet it, they stay in
- * the nearest cache for all tiles, while the sums wait in memory. */
-enum { CUT = 8 };
+/*
+ * Panels are taken in cuts, in blocks, whose weights and the activations that meet them stay in the
+ * nearest cache for all tiles, while the sums wait in memory: 16 KB of a panel where that cache has
+ * 32, 24 KB where it has 48.
+ */
+enum { SHORT_CUT = 8, LONG_CUT = 12 };
 
 typedef __m512 tile_sums[PANEL_ROWS][TILE];
 
@@ -72,28 +75,32 @@ typedef struct panel_cut {
     size_t end;
 } panel_cut;
 
-static panel_cut cut_at(size_t rows, size_t blocks, size_t index)
+/* Cut `index` of a panel, of at most `most` blocks. */
+static panel_cut cut_at(size_t rows, size_t blocks, size_t most, size_t index)
 {
-    size_t cuts = (blocks + CUT - 1) / CUT;
+    size_t cuts = (blocks + most - 1) / most;
     return (panel_cut){NULL, rows, blocks, blocks * index / cuts, blocks * (index + 1) / cuts};
 }
 
 /* in_memory: [count][PANEL_ROWS][16] */
-INLINE void multiply_tile(const panel_cut *cut, const uint16_t *x, size_t count, float *in_memory,
-                          float *y, size_t y_stride)
+INLINE void multiply_tile(const panel_cut *cut, const uint16_t *x, size_t count, bool first,
+                          bool last, float *in_memory, float *y, size_t y_stride)
 {
+    const size_t x_stride = cut->blocks * BLOCK;
+    const uint16_t *w = cut->weights;
+    const uint16_t *end = w + (cut->end - cut->begin) * PANEL_ROWS * BLOCK;
     tile_sums sums;
+    x += cut->begin * BLOCK;
     UNROLL(8)
     for (size_t r = 0; r < PANEL_ROWS; r++) {
         UNROLL(2)
         for (size_t b = 0; b < count; b++)
-            sums[r][b] = cut->begin == 0 ? _mm512_setzero_ps()
-                                         : _mm512_load_ps(in_memory + (b * PANEL_ROWS + r) * LANES);
+            sums[r][b] = first ? _mm512_setzero_ps()
+                               : _mm512_load_ps(in_memory + (b * PANEL_ROWS + r) * LANES);
     }
-    for (size_t block = cut->begin; block < cut->end; block++)
-        multiply_block(cut->weights + (block - cut->begin) * PANEL_ROWS * BLOCK, x + block * BLOCK,
-                       cut->blocks * BLOCK, count, sums);
-    if (cut->end == cut->blocks) {
+    for (; w < end; w += PANEL_ROWS * BLOCK, x += BLOCK)
+        multiply_block(w, x, x_stride, count, sums);
+    if (last) {
         finish_tile(sums, count, cut->rows, y, y_stride);
         return;
     }
@@ -106,30 +113,47 @@ INLINE void multiply_tile(const panel_cut *cut, const uint16_t *x, size_t count,
 }
 
 /* sums: [count][PANEL_ROWS][16] */
-static void multiply_cut(const panel_cut *cut, const uint16_t *x, size_t count, float *sums,
-                         float *y, size_t y_stride)
+INLINE void multiply_tiles(const panel_cut *cut, const uint16_t *x, size_t count, bool first,
+                           bool last, float *sums, float *y, size_t y_stride)
 {
     size_t x_stride = cut->blocks * BLOCK;
     size_t b = 0;
     for (; b + TILE <= count; b += TILE)
-        multiply_tile(cut, x + b * x_stride, TILE, sums + b * PANEL_ROWS * LANES, y + b * y_stride,
-                      y_stride);
+        multiply_tile(cut, x + b * x_stride, TILE, first, last, sums + b * PANEL_ROWS * LANES,
+                      y + b * y_stride, y_stride);
     if (b < count)
-        multiply_tile(cut, x + b * x_stride, 1, sums + b * PANEL_ROWS * LANES, y + b * y_stride,
-                      y_stride);
+        multiply_tile(cut, x + b * x_stride, 1, first, last, sums + b * PANEL_ROWS * LANES,
+                      y + b * y_stride, y_stride);
+}
+
+static void multiply_cut(const panel_cut *cut, const uint16_t *x, size_t count, float *sums,
+                         float *y, size_t y_stride)
+{
+    bool first = cut->begin == 0;
+    bool last = cut->end == cut->blocks;
+    if (first && last)
+        multiply_tiles(cut, x, count, true, true, sums, y, y_stride);
+    else if (first)
+        multiply_tiles(cut, x, count, true, false, sums, y, y_stride);
+    else if (last)
+        multiply_tiles(cut, x, count, false, true, sums, y, y_stride);
+    else
+        multiply_tiles(cut, x, count, false, false, sums, y, y_stride);
 }
 
 /* ---- panels ---------------------------------------------------------------------------------- */
 
-static void multiply(const uint16_t *panels, size_t rows, const uint16_t *x, size_t count,
-                     size_t blocks, bfloat_ahead ahead, float *sums, float *y, size_t y_stride)
+/* bfloat_table.multiply in cuts of at most `most` blocks. */
+static void multiply_in_cuts(const uint16_t *panels, size_t rows, size_t most, const uint16_t *x,
+                             size_t count, size_t blocks, bfloat_ahead ahead, float *sums, float *y,
+                             size_t y_stride)
 {
-    size_t parts = (rows + PANEL_ROWS - 1) / PANEL_ROWS * ((blocks + CUT - 1) / CUT);
+    size_t parts = (rows + PANEL_ROWS - 1) / PANEL_ROWS * ((blocks + most - 1) / most);
     size_t lines = (ahead.bytes / 64 + parts) / parts;
     for (size_t r = 0; r < rows; r += PANEL_ROWS) {
         panel_cut cut = {.end = 0};
         for (size_t i = 0; cut.end < blocks; i++) {
-            cut = cut_at(rows - r, blocks, i);
+            cut = cut_at(rows - r, blocks, most, i);
             cut.weights = panels + (r * blocks + cut.begin * PANEL_ROWS) * BLOCK;
             fetch(&ahead, lines);
             multiply_cut(&cut, x, count, sums, y + r, y_stride);
@@ -226,11 +250,12 @@ static void unpack_cut(coded_rows rows, const panel_cut *cut, bool plain_scales,
     }
 }
 
-static void multiply_mxfp4(const uint8_t *blocks, const uint8_t *scales, size_t rows,
-                           size_t columns, const uint16_t *x, size_t count, bfloat_ahead ahead,
-                           float *sums, float *y, size_t y_stride)
+/* bfloat_table.multiply_mxfp4 in cuts of at most `most` blocks. */
+static void multiply_mxfp4_in_cuts(const uint8_t *blocks, const uint8_t *scales, size_t rows,
+                                   size_t most, size_t columns, const uint16_t *x, size_t count,
+                                   bfloat_ahead ahead, float *sums, float *y, size_t y_stride)
 {
-    _Alignas(64) uint16_t panel[CUT * PANEL_ROWS * BLOCK];
+    _Alignas(64) uint16_t panel[LONG_CUT * PANEL_ROWS * BLOCK];
     coded_rows own = {blocks, scales, columns / 32};
     coded_rows behind = {ahead.at, ahead.scales, columns / 32};
     memset(panel, 0, rows % PANEL_ROWS == 0 ? 0 : sizeof panel); /* rows that are not there */
@@ -245,7 +270,7 @@ static void multiply_mxfp4(const uint8_t *blocks, const uint8_t *scales, size_t 
         for (size_t g = 0; g < groups; g += 64)
             _mm_prefetch((const char *)next.scales + g, _MM_HINT_T1);
         for (size_t i = 0; cut.end < bfloat_blocks(columns); i++) {
-            cut = cut_at(left, bfloat_blocks(columns), i);
+            cut = cut_at(left, bfloat_blocks(columns), most, i);
             cut.weights = panel;
             unpack_cut(own, &cut, plain_scales, next.blocks, panel);
             multiply_cut(&cut, x, count, sums, y + r, y_stride);
@@ -254,8 +279,28 @@ static void multiply_mxfp4(const uint8_t *blocks, const uint8_t *scales, size_t 
     }
 }
 
-void bfloat_overlay_many_bf16(bfloat_table *lanes)
+/* ---- the table ------------------------------------------------------------------------------- */
+
+#define IN_CUTS(name, most)                                                                        \
+    static void multiply_##name(const uint16_t *panels, size_t rows, const uint16_t *x,            \
+                                size_t count, size_t blocks, bfloat_ahead ahead, float *sums,      \
+                                float *y, size_t y_stride)                                         \
+    {                                                                                              \
+        multiply_in_cuts(panels, rows, most, x, count, blocks, ahead, sums, y, y_stride);          \
+    }                                                                                              \
+    static void multiply_mxfp4_##name(const uint8_t *blocks, const uint8_t *scales, size_t rows,   \
+                                      size_t columns, const uint16_t *x, size_t count,             \
+                                      bfloat_ahead ahead, float *sums, float *y, size_t y_stride)  \
+    {                                                                                              \
+        multiply_mxfp4_in_cuts(blocks, scales, rows, most, columns, x, count, ahead, sums, y,      \
+                               y_stride);                                                          \
+    }
+IN_CUTS(short, SHORT_CUT)
+IN_CUTS(long, LONG_CUT)
+
+void bfloat_overlay_many_bf16(bfloat_table *lanes, size_t first_cache)
 {
-    lanes->multiply = multiply;
-    lanes->multiply_mxfp4 = multiply_mxfp4;
+    bool is_small = first_cache < 49152;
+    lanes->multiply = is_small ? multiply_short : multiply_long;
+    lanes->multiply_mxfp4 = is_small ? multiply_mxfp4_short : multiply_mxfp4_long;
 }
