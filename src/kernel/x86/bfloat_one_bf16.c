@@ -10,7 +10,9 @@ INLINE float fold_one(__m512 a)
 
 /* ---- BF16 rows ------------------------------------------------------------------------------- */
 
-/* As they are stored. */
+/* As they are stored. Two are read together: with four the last would be read before what lies so
+ * far ahead had been asked for. */
+enum { BF16_ROWS = 2 };
 #define BF16_AHEAD ((distance){0, 16384})
 
 /* One step of `rows` rows into the sums t of their blocks. */
@@ -51,7 +53,9 @@ static void dot_bf16(const uint8_t *w, size_t rows, const uint16_t *x, size_t n,
     size_t r = 0;
     for (; r + ROWS <= rows; r += ROWS) {
         __m512 sums[ROWS];
-        bf16_rows(w + 2 * r * n, ROWS, x, n, sums);
+        UNROLL(2)
+        for (size_t pair = 0; pair < ROWS; pair += BF16_ROWS)
+            bf16_rows(w + 2 * (r + pair) * n, BF16_ROWS, x, n, sums + pair);
         _mm_storeu_ps(y + r, fold_four(sums));
     }
     for (; r < rows; r++) {

@@ -36,11 +36,13 @@ typedef struct x_groups {
     __m512i centre[2];
 } x_groups;
 
-/* The bytes of up to four groups, then zeros. */
+/* The bytes of up to four groups, then zeros: loaded once, not wherever they are used. */
 INLINE __m512i load_groups(const void *from, size_t groups)
 {
-    return groups == 4 ? _mm512_loadu_si512(from)
-                       : _mm512_maskz_loadu_epi8((1ULL << 16 * groups) - 1, from);
+    __m512i bytes = groups == 4 ? _mm512_loadu_si512(from)
+                                : _mm512_maskz_loadu_epi8((1ULL << 16 * groups) - 1, from);
+    __asm__("" : "+v"(bytes));
+    return bytes;
 }
 
 INLINE x_groups load_x(const sketch_vector *x, size_t digits, size_t at, size_t groups)
