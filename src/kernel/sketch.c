@@ -2,6 +2,7 @@
 #include "kernel/sketch.h"
 
 #include "kernel/sketch_build.h"
+#include "kernel/sketch_estimate.h"
 
 static void product(const sketch_rows *rows, const sketch_vector *x, int64_t *sums)
 {
@@ -91,5 +92,6 @@ static void build_row(const float *w, size_t groups, uint8_t *high, uint8_t *low
 void sketch_overlay_plain(sketch_table *table)
 {
     table->product = product;
+    table->estimate = estimate;
     table->build = build_row;
 }

@@ -67,6 +67,31 @@ typedef struct sketch_rows {
 typedef void (*kernel_sketch_product_fn)(const sketch_rows *rows, const sketch_vector *x,
                                          int64_t *sums);
 
+/* What bounds need of x, for
+ *     bound = (residual * slope + norm * rest) * (1 + 2^-20) + floor */
+typedef struct sketch_bounds {
+    double step; /* of sums */
+    float slope;
+    float rest;
+    float floor;
+} sketch_bounds;
+
+/* Of some rows the largest estimate and the largest that a product can be; infinite where a row has
+ * no bound. */
+typedef struct sketch_top {
+    float estimate;
+    float above;
+} sketch_top;
+
+/*
+ * estimates[i] = 16 * sums[i] * step * scale, rounded to a double after each product and then to a
+ * float, and its bound by the high plane, whose sums they are; `known` is of the same `count` rows.
+ * Returns their top; of no rows it is negative infinity.
+ */
+typedef sketch_top (*kernel_sketch_estimate_fn)(const int64_t *sums, const sketch_row *known,
+                                                size_t count, const sketch_bounds *x,
+                                                float *estimates);
+
 /*
  * Sketches one row w [groups * 32], padded with zeros: high and low [groups, 16], multipliers
  * [groups]. A row with a number that is not finite becomes zeros with infinite residuals.
@@ -76,6 +101,7 @@ typedef void (*kernel_sketch_build_fn)(const float *w, size_t groups, uint8_t *h
 
 typedef struct sketch_table {
     kernel_sketch_product_fn product;
+    kernel_sketch_estimate_fn estimate;
     kernel_sketch_build_fn build;
 } sketch_table;
 

@@ -82,33 +82,26 @@ typedef struct row_finder {
     uint64_t exact;
 } row_finder;
 
-/* Of SEARCH_BLOCK rows, one behind another, the largest estimate and the largest that a product can
- * be; infinite where a row has no bound. */
+/* Rows, one behind another, that are looked at only where the largest that one of their products
+ * can be is large enough. */
 #define SEARCH_BLOCK 64
-typedef struct row_block {
-    float estimate;
-    float above;
-} row_block;
 
 /* What a search works in: shared by the team. */
 typedef struct row_search {
     const matrix *weights;
     const sketch *sketch;
     float largest_norm;
-    size_t room;         /* most rows that a query may want, and SEARCH_LEADERS more */
-    int8_t *digits;      /* [2, 2, groups, 16] */
-    int16_t *centre;     /* [2, groups, 4, 2] */
-    float *estimates;    /* [rows] by the high plane */
-    row_block *blocks;   /* [rows / SEARCH_BLOCK, rounded up] */
-    row_finder *finders; /* [threads] */
-    size_t used;         /* digits of the present vector, 1 or 2 */
-    double step;         /* of the lowest of them */
-    float slope;         /* a row's bound is residual * slope */
-    float rest;          /* + norm * rest */
-    float floor;         /* + floor */
-    bool usable;         /* the present vector has bounds */
-    op_alarm alarm;      /* an exact product is not finite */
-    double reached;      /* the score that the last of the best has at least */
+    size_t room;          /* most rows that a query may want, and SEARCH_LEADERS more */
+    int8_t *digits;       /* [2, 2, groups, 16] */
+    int16_t *centre;      /* [2, groups, 4, 2] */
+    float *estimates;     /* [rows] by the high plane */
+    sketch_top *blocks;   /* [rows / SEARCH_BLOCK, rounded up] */
+    row_finder *finders;  /* [threads] */
+    size_t used;          /* digits of the present vector, 1 or 2 */
+    sketch_bounds bounds; /* its own; the step is that of the lowest of them */
+    bool usable;          /* the present vector has bounds */
+    op_alarm alarm;       /* an exact product is not finite */
+    double reached;       /* the score that the last of the best has at least */
 } row_search;
 
 /* Rows looked at exactly beyond those wanted, to know early what is reached. */

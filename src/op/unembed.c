@@ -125,25 +125,28 @@ static void take_vector(const float *x, row_search *search)
     double leaves[2];
     split(x, step, search, leaves);
     search->used = leaves[0] <= norm / 64 ? 1 : 2;
-    search->step = search->used == 1 ? 256.0 * step : step;
     double left = leaves[search->used - 1] * (1.0 + 0x1p-16);
     double rounding = (double)(n + 8) * 0x1p-24;
     double gamma = rounding / (1.0 - rounding);
-    search->slope = (float)(norm * (1.0 + 0x1p-16));
-    search->rest = (float)((left + gamma * norm + 0x1p-22 * (norm + left)) * (1.0 + 0x1p-16));
-    search->floor = (float)(n + 16) * 0x1p-149F;
+    search->bounds = (sketch_bounds){
+        .step = search->used == 1 ? 256.0 * step : step,
+        .slope = (float)(norm * (1.0 + 0x1p-16)),
+        .rest = (float)((left + gamma * norm + 0x1p-22 * (norm + left)) * (1.0 + 0x1p-16)),
+        .floor = (float)(n + 16) * 0x1p-149F,
+    };
 }
 
 /* How far the exact product may lie from the estimate by the high plane (0) or by both (1). */
 static inline float bound_of(const row_search *search, const sketch_row *row, size_t planes)
 {
-    float sum = row->residual[planes] * search->slope + row->norm * search->rest;
-    return sum * (1.0F + 0x1p-20F) + search->floor;
+    const sketch_bounds *x = &search->bounds;
+    float sum = row->residual[planes] * x->slope + row->norm * x->rest;
+    return sum * (1.0F + 0x1p-20F) + x->floor;
 }
 
 static inline float scaled(const row_search *search, size_t row, int64_t sum)
 {
-    return (float)((double)sum * search->step * search->sketch->known[row].scale);
+    return (float)((double)sum * search->bounds.step * search->sketch->known[row].scale);
 }
 
 /* The sums of some rows of a plane; those behind them in the list are next. */
@@ -161,20 +164,12 @@ static void estimate_block(row_search *search, size_t first, size_t count, size_
 {
     uint32_t ids[SEARCH_BLOCK + SKETCH_AHEAD];
     int64_t sums[SEARCH_BLOCK];
-    row_block block = {-INFINITY, -INFINITY};
     for (size_t i = 0; i < SEARCH_BLOCK + SKETCH_AHEAD; i++)
         ids[i] = (uint32_t)(first + i);
     size_t next = end - first - count < SKETCH_AHEAD ? end - first - count : SKETCH_AHEAD;
     sum_plane(search, 0, ids, count, next, sums);
-    for (size_t r = 0; r < count; r++) {
-        float estimate = scaled(search, first + r, 16 * sums[r]);
-        float above = estimate + bound_of(search, &search->sketch->known[first + r], 0);
-        above = above <= FLT_MAX ? above : INFINITY;
-        search->estimates[first + r] = estimate;
-        block.estimate = estimate > block.estimate ? estimate : block.estimate;
-        block.above = above > block.above ? above : block.above;
-    }
-    search->blocks[first / SEARCH_BLOCK] = block;
+    search->blocks[first / SEARCH_BLOCK] = kernel()->sketch.estimate(
+        sums, &search->sketch->known[first], count, &search->bounds, &search->estimates[first]);
 }
 
 static size_t blocks_of(const void *of, size_t part)

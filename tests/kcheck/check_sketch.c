@@ -91,6 +91,55 @@ static void check_product(const kernel_table *table, const char *level, size_t d
     unguard(&ids);
 }
 
+/* ---- estimates ------------------------------------------------------------------------------- */
+
+enum { MOST_ESTIMATES = 70 };
+
+/* A row that may have no bound, or none that is finite. */
+static sketch_row draw_row(void)
+{
+    sketch_row row = {
+        .scale = fabsf(normal()) * 1e-4F,
+        .residual = {fabsf(normal()), fabsf(normal())},
+        .norm = fabsf(normal()) * 10.0F,
+    };
+    if (draw() % 16 == 0)
+        row = (sketch_row){0.0F, {INFINITY, INFINITY}, INFINITY};
+    if (draw() % 16 == 0)
+        row.norm = FLT_MAX;
+    return row;
+}
+
+static void check_estimate(const kernel_table *table, const char *level, size_t count)
+{
+    guarded sums = guard(count * sizeof(int64_t));
+    guarded known = guard(count * sizeof(sketch_row));
+    guarded estimates = guard(count * sizeof(float));
+    int64_t *from = sums.end_aligned;
+    sketch_row *rows = known.end_aligned;
+    const float *got = estimates.end_aligned;
+    const sketch_bounds x = {fabsf(normal()) * 1e-6F, 50.0F, 0.01F, 1e-40F};
+    sketch_top wanted = {-INFINITY, -INFINITY};
+    for (size_t i = 0; i < count; i++) {
+        from[i] = (int64_t)(draw() % (1ULL << 41)) - (1LL << 40);
+        rows[i] = draw_row();
+    }
+    sketch_top top = table->sketch.estimate(from, rows, count, &x, estimates.end_aligned);
+    for (size_t i = 0; i < count; i++) {
+        float estimate = (float)((double)(16 * from[i]) * x.step * rows[i].scale);
+        float bound = rows[i].residual[0] * x.slope + rows[i].norm * x.rest;
+        float above = estimate + (bound * (1.0F + 0x1p-20F) + x.floor);
+        check(got[i] == estimate, "sketch.estimate", level, "value", count);
+        wanted.estimate = fmaxf(wanted.estimate, estimate);
+        wanted.above = isfinite(above) ? fmaxf(wanted.above, above) : INFINITY;
+    }
+    check(top.estimate == wanted.estimate && top.above == wanted.above, "sketch.estimate", level,
+          "top", count);
+    unguard(&sums);
+    unguard(&known);
+    unguard(&estimates);
+}
+
 /* ---- building -------------------------------------------------------------------------------- */
 
 typedef enum row_kind {
@@ -198,6 +247,8 @@ static void check_build(const subject *s, size_t groups, row_kind kind)
 void check_sketch(const subject *s)
 {
     const kernel_table *table = s->other == NULL ? s->plain : s->other;
+    for (size_t count = 0; count <= MOST_ESTIMATES; count++)
+        check_estimate(table, s->level, count);
     for (size_t g = 0; g < COUNT(group_counts); g++) {
         for (size_t rows = 1; rows <= MOST_ROWS; rows += 4)
             for (int extreme = -1; extreme <= 1; extreme++)

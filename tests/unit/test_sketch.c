@@ -77,7 +77,7 @@ static void make_search(subject *s)
                      .room = MOST_WANTED + SEARCH_LEADERS,
                      .digits = need(s->sketch.groups * 2 * SKETCH_GROUP),
                      .centre = need(s->sketch.groups * 2 * 8 * sizeof(int16_t)),
-                     .blocks = need((s->weights.rows / SEARCH_BLOCK + 1) * sizeof(row_block)),
+                     .blocks = need((s->weights.rows / SEARCH_BLOCK + 1) * sizeof(sketch_top)),
                      .estimates = need(s->weights.rows * sizeof(float)),
                      .finders = need(MOST_THREADS * sizeof(row_finder))};
     for (size_t t = 0; t < MOST_THREADS; t++) {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernel/sketch_build.h"
+#include "kernel/sketch_estimate.h"
 
 #define PRAGMA(text) _Pragma(#text)
 #define INLINE       static inline __attribute__((always_inline))
@@ -229,5 +230,6 @@ static void build_vectors(const float *w, size_t groups, uint8_t *high, uint8_t 
 void sketch_overlay_avx2(sketch_table *table)
 {
     table->product = product;
+    table->estimate = estimate;
     table->build = build_vectors;
 }

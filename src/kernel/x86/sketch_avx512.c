@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernel/sketch_build.h"
+#include "kernel/sketch_estimate.h"
 
 /* A pair's products are at most 2 * 2 * 15 * 128 and, with the centre of four columns, fit in 16
  * bits. */
@@ -120,5 +121,6 @@ static void build_vectors(const float *w, size_t groups, uint8_t *high, uint8_t 
 void sketch_overlay_avx512(sketch_table *table)
 {
     table->product = product;
+    table->estimate = estimate;
     table->build = build_vectors;
 }
