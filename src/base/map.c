@@ -113,6 +113,7 @@ static gptoss_status map_whole(int descriptor, const char *path, file_map *out, 
         return fail(error, GPTOSS_IO, "cannot map the %zu bytes of %s: %s", out->size, path,
                     strerror(errno));
     }
+    memory_prefer_huge_pages(data, out->size); /* where the file system has them */
     record->size = out->size;
     atomic_store(&record->start, (uintptr_t)data);
     out->data = data;

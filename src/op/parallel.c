@@ -179,16 +179,17 @@ void team_share(const team *self, size_t total, size_t unit, size_t *begin, size
     *end = last * unit < total ? last * unit : total;
 }
 
-/* The units of a team's work that are dealt out evenly, and how many of the others make a piece. */
+/* The units of a team's work that are dealt out evenly. */
 static size_t even_units(const team_work *work)
 {
     return work->units / 4 * 3;
 }
 
-static size_t piece_units(const team_work *work)
+/* The units of the next piece: many while many are left, since every piece begins anew in memory,
+ * and few at last, so that threads end together. */
+static size_t piece_units(const team_work *work, size_t left)
 {
-    enum { PIECES = 8 }; /* for each thread */
-    return (work->units - even_units(work)) / (PIECES * (size_t)work->self->size) + 1;
+    return left / (4 * (size_t)work->self->size) + 1;
 }
 
 team_work team_begin(const team *self, team_parts parts)
@@ -196,8 +197,9 @@ team_work team_begin(const team *self, team_parts parts)
     team_work work = {.self = self, .parts = parts};
     for (size_t part = 0; part < parts.count; part++)
         work.units += parts.units(parts.of, part);
-    size_t piece = piece_units(&work);
-    work.pieces = (work.units - even_units(&work) + piece - 1) / piece;
+    work.left = work.units - even_units(&work);
+    for (size_t left = work.left; left > 0; left -= piece_units(&work, left))
+        work.pieces++;
     return work;
 }
 
@@ -205,7 +207,6 @@ team_work team_begin(const team *self, team_parts parts)
 static bool next_run(team_work *work)
 {
     size_t even = even_units(work);
-    size_t piece = piece_units(work);
     if (!work->started) {
         work->started = true;
         work->at = even * work->self->rank / work->self->size;
@@ -216,8 +217,10 @@ static bool next_run(team_work *work)
     work->taken = team_take(work->self);
     if (work->taken >= work->pieces)
         return false;
-    work->at = even + work->taken * piece;
-    work->run_end = work->at + piece < work->units ? work->at + piece : work->units;
+    for (; work->passed < work->taken; work->passed++)
+        work->left -= piece_units(work, work->left);
+    work->at = work->units - work->left;
+    work->run_end = work->at + piece_units(work, work->left);
     return true;
 }
 

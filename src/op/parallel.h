@@ -58,7 +58,7 @@ void team_share(const team *self, size_t total, size_t unit, size_t *begin, size
 /*
  * Work in parts, each in units that lie one behind another in memory, such as the rows of a matrix.
  * A thread begins with a run of its own, three quarters of an equal share of them all, and then
- * takes a few units of the last quarter at a time: so memory is read in order, and threads of
+ * takes pieces of the last quarter, ever smaller ones: so memory is read in order, and threads of
  * different speed end together. All numbers of team_take since the last team_wait must be this
  * work's.
  */
@@ -76,6 +76,8 @@ typedef struct team_work {
     size_t end;
     size_t pieces; /* that are taken by number */
     size_t taken;  /* the last number from team_take */
+    size_t passed; /* pieces before that one */
+    size_t left;   /* units of the pieces behind these */
     size_t units;  /* of all parts; below they are counted through them */
     size_t before; /* units of the parts before this one */
     size_t at;     /* this thread's run, but for what it has had: [at, run_end) */
