@@ -38,4 +38,14 @@ INLINE __m128 fold_four(const __m512 a[4])
                       _mm_add_ps(_mm512_extractf32x4_ps(s, 2), _mm512_extractf32x4_ps(s, 3)));
 }
 
+/* Activation rows that MXFP4 rows meet as they are read, without a panel. */
+#define BFLOAT_FEW 4
+
+/* bfloat_table.multiply_mxfp4 of lanes for 2 to BFLOAT_FEW activation rows. Returns false, and has
+ * done nothing, for other numbers of them, an odd number of weight rows, and scales that vectors do
+ * not serve. */
+bool bfloat_multiply_few_bf16(const uint8_t *blocks, const uint8_t *scales, size_t rows,
+                              size_t columns, const uint16_t *x, size_t count, bfloat_ahead ahead,
+                              float *y, size_t y_stride);
+
 #endif

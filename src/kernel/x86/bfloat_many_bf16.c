@@ -256,6 +256,9 @@ static void multiply_mxfp4_in_cuts(const uint8_t *blocks, const uint8_t *scales,
                                    bfloat_ahead ahead, float *sums, float *y, size_t y_stride)
 {
     _Alignas(64) uint16_t panel[LONG_CUT * PANEL_ROWS * BLOCK];
+    if (count <= BFLOAT_FEW &&
+        bfloat_multiply_few_bf16(blocks, scales, rows, columns, x, count, ahead, y, y_stride))
+        return;
     coded_rows own = {blocks, scales, columns / 32};
     coded_rows behind = {ahead.at, ahead.scales, columns / 32};
     memset(panel, 0, rows % PANEL_ROWS == 0 ? 0 : sizeof panel); /* rows that are not there */

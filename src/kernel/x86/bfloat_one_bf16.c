@@ -1,4 +1,4 @@
-/* Products with one activation row, in lanes, with AVX-512 BF16. */
+/* Products with one activation row, or a few, in lanes, with AVX-512 BF16. */
 #include "kernel/ahead.h"
 #include "kernel/x86/bfloat_lanes.h"
 
@@ -216,7 +216,7 @@ INLINE __m512 scale_lanes(const uint8_t *scales, size_t groups)
  * Four rows are read together, and what lies some rows further on is asked for meanwhile: more
  * rows, other distances, or a stream for each row cost a tenth to a third of the speed from memory.
  */
-enum { CODED_ROWS = 4 };
+enum { CODED_ROWS = 4, FEW = BFLOAT_FEW };
 #define CODED_AHEAD ((distance){0, 8192})
 
 /* The numbers of step k of a block whose codes are `bytes`. Of the shifts none is a multiplication:
@@ -234,14 +234,22 @@ INLINE __m512i numbers_of_step(__m512i bytes, int k)
 /* Keeps the order of the instructions: a step's products, then the next step's numbers. */
 #define HERE(v) __asm__ volatile("" : "+v"(v))
 
+/* Activation rows, `stride` numbers apart. */
+typedef struct x_rows {
+    const uint16_t *first;
+    size_t stride;
+    size_t count; /* at most FEW, a constant after inlining */
+} x_rows;
+
+typedef __m512 coded_sums[CODED_ROWS][FEW];
+
 /* Takes the block of `count` groups at group g into the sums; `rows` is a constant after inlining,
  * here and below. */
-INLINE void take_coded(coded_rows w, size_t rows, const uint16_t *x, size_t g, size_t count,
-                       __m512 sums[CODED_ROWS])
+INLINE void take_coded(coded_rows w, size_t rows, x_rows x, size_t g, size_t count, coded_sums sums)
 {
     __m512i bytes[CODED_ROWS];
     __m512i numbers[CODED_ROWS];
-    __m512 t[CODED_ROWS];
+    coded_sums t;
     UNROLL(4)
     for (size_t r = 0; r < rows; r++) {
         bytes[r] = load_codes(w.blocks + (r * w.groups + g) * 16, count);
@@ -251,11 +259,17 @@ INLINE void take_coded(coded_rows w, size_t rows, const uint16_t *x, size_t g, s
     }
     UNROLL(4)
     for (int k = 0; k < BFLOAT_BLOCK_STEPS; k++) {
-        __m512i step = _mm512_load_si512(x + (g + (size_t)k) * STEP);
+        __m512i step[FEW];
+        UNROLL(4)
+        for (size_t b = 0; b < x.count; b++)
+            step[b] = _mm512_load_si512(x.first + b * x.stride + (g + (size_t)k) * STEP);
         UNROLL(4)
         for (size_t r = 0; r < rows; r++) {
-            t[r] = take(k == 0 ? _mm512_setzero_ps() : t[r], numbers[r], step);
-            HERE(t[r]);
+            UNROLL(4)
+            for (size_t b = 0; b < x.count; b++) {
+                t[r][b] = take(k == 0 ? _mm512_setzero_ps() : t[r][b], numbers[r], step[b]);
+                HERE(t[r][b]);
+            }
             if (k + 1 < BFLOAT_BLOCK_STEPS) {
                 numbers[r] = numbers_of_step(bytes[r], k + 1);
                 HERE(numbers[r]);
@@ -263,28 +277,48 @@ INLINE void take_coded(coded_rows w, size_t rows, const uint16_t *x, size_t g, s
         }
     }
     UNROLL(4)
-    for (size_t r = 0; r < rows; r++)
-        sums[r] = _mm512_fmadd_ps(t[r], scale_lanes(w.scales + r * w.groups + g, count), sums[r]);
+    for (size_t r = 0; r < rows; r++) {
+        __m512 scales = scale_lanes(w.scales + r * w.groups + g, count);
+        UNROLL(4)
+        for (size_t b = 0; b < x.count; b++)
+            sums[r][b] = _mm512_fmadd_ps(t[r][b], scales, sums[r][b]);
+    }
 }
 
-INLINE void mxfp4_rows(coded_rows w, size_t rows, const uint16_t *x, distance ahead,
-                       __m512 sums[CODED_ROWS])
+/* The sums of `rows` rows. What is asked for are the lines behind `asked` and its scales. */
+INLINE void mxfp4_rows(coded_rows w, size_t rows, x_rows x, coded_rows asked, distance ahead,
+                       coded_sums sums)
 {
-    const char *scales_ahead = (const char *)w.scales + furthest(ahead) / 16;
+    const char *scales_ahead = (const char *)asked.scales + furthest(ahead) / 16;
     size_t rest = w.groups % CODED_GROUPS;
     size_t whole = w.groups - rest;
     UNROLL(4)
-    for (size_t r = 0; r < rows; r++)
-        sums[r] = _mm512_setzero_ps();
+    for (size_t r = 0; r < rows; r++) {
+        UNROLL(4)
+        for (size_t b = 0; b < x.count; b++)
+            sums[r][b] = _mm512_setzero_ps();
+    }
     for (size_t g = 0; g < whole; g += CODED_GROUPS) {
         _mm_prefetch(scales_ahead + rows * g, _MM_HINT_T1);
         UNROLL(4)
         for (size_t r = 0; r < rows; r++)
-            ask(w.blocks + (rows * g / CODED_GROUPS + r) * 64, ahead);
+            ask(asked.blocks + (rows * g / CODED_GROUPS + r) * 64, ahead);
         take_coded(w, rows, x, g, CODED_GROUPS, sums);
     }
     if (rest > 0)
         take_coded(w, rows, x, whole, rest, sums);
+}
+
+/* One activation row's products with `count` weight rows, 1 or CODED_ROWS of them. */
+INLINE void dot_rows(coded_rows w, size_t count, const uint16_t *x, distance ahead, float *y)
+{
+    coded_sums sums;
+    mxfp4_rows(w, count, (x_rows){x, 0, 1}, w, ahead, sums);
+    if (count == 1)
+        *y = fold_one(sums[0][0]);
+    else
+        _mm_storeu_ps(y,
+                      fold_four((const __m512[4]){sums[0][0], sums[1][0], sums[2][0], sums[3][0]}));
 }
 
 INLINE void dot_all_mxfp4(const uint8_t *blocks, const uint8_t *scales, size_t rows,
@@ -294,16 +328,12 @@ INLINE void dot_all_mxfp4(const uint8_t *blocks, const uint8_t *scales, size_t r
     for (size_t r = 0; r < rows;) {
         size_t count = rows - r < CODED_ROWS ? 1 : CODED_ROWS;
         coded_rows w = rows_from((coded_rows){blocks, scales, groups}, r);
-        __m512 sums[CODED_ROWS];
-        if (!scales_are_plain(w.scales, count * groups)) {
+        if (!scales_are_plain(w.scales, count * groups))
             bfloat_dot_mxfp4_lanes(w.blocks, w.scales, count, x, columns, y + r);
-        } else if (count == CODED_ROWS) {
-            mxfp4_rows(w, CODED_ROWS, x, ahead, sums);
-            _mm_storeu_ps(y + r, fold_four(sums));
-        } else {
-            mxfp4_rows(w, 1, x, ahead, sums);
-            y[r] = fold_one(sums[0]);
-        }
+        else if (count == CODED_ROWS)
+            dot_rows(w, CODED_ROWS, x, ahead, y + r);
+        else
+            dot_rows(w, 1, x, ahead, y + r);
         r += count;
     }
 }
@@ -318,6 +348,57 @@ static void dot_mxfp4_twice(const uint8_t *blocks, const uint8_t *scales, size_t
                             const uint16_t *x, size_t columns, float *y)
 {
     dot_all_mxfp4(blocks, scales, rows, x, columns, AHEAD_TWICE, y);
+}
+
+/* ---- MXFP4, a few activation rows ------------------------------------------------------------ */
+
+/* Two weight rows with `x.count` activation rows: as many sums as registers hold. */
+INLINE void multiply_two(coded_rows w, x_rows x, coded_rows asked, float *y, size_t y_stride)
+{
+    coded_sums sums;
+    mxfp4_rows(w, 2, x, asked, CODED_AHEAD, sums);
+    UNROLL(2)
+    for (size_t b = 0; b < x.count; b += 2) {
+        size_t other = b + 1 < x.count ? b + 1 : b;
+        __m128 four =
+            fold_four((const __m512[4]){sums[0][b], sums[1][b], sums[0][other], sums[1][other]});
+        _mm_storel_pi((__m64 *)(void *)(y + b * y_stride), four);
+        _mm_storeh_pi((__m64 *)(void *)(y + other * y_stride), four);
+    }
+}
+
+INLINE void multiply_all(coded_rows all, size_t rows, x_rows x, coded_rows next, float *y,
+                         size_t y_stride)
+{
+    const size_t groups = rows * all.groups;
+    const distance ahead = CODED_AHEAD;
+    for (size_t r = 0; r < rows; r += 2) {
+        size_t at = r * all.groups;
+        coded_rows w = rows_from(all, r);
+        coded_rows asked = w;
+        if (16 * at + ahead.first >= 16 * groups && next.blocks != NULL)
+            asked = (coded_rows){next.blocks + 16 * at - 16 * groups, next.scales + at - groups,
+                                 all.groups};
+        multiply_two(w, x, asked, y + r, y_stride);
+    }
+}
+
+bool bfloat_multiply_few_bf16(const uint8_t *blocks, const uint8_t *scales, size_t rows,
+                              size_t columns, const uint16_t *x, size_t count, bfloat_ahead ahead,
+                              float *y, size_t y_stride)
+{
+    coded_rows all = {blocks, scales, columns / 32};
+    coded_rows next = {ahead.bytes > 0 ? ahead.at : NULL, ahead.scales, columns / 32};
+    size_t stride = bfloat_blocks(columns) * BLOCK;
+    if (count < 2 || count > FEW || rows % 2 != 0 || !scales_are_plain(scales, rows * all.groups))
+        return false;
+    if (count == 2)
+        multiply_all(all, rows, (x_rows){x, stride, 2}, next, y, y_stride);
+    else if (count == 3)
+        multiply_all(all, rows, (x_rows){x, stride, 3}, next, y, y_stride);
+    else
+        multiply_all(all, rows, (x_rows){x, stride, FEW}, next, y, y_stride);
+    return true;
 }
 
 void bfloat_overlay_one_bf16(bfloat_table *lanes, cpu_fetching fetching)
