@@ -67,14 +67,20 @@ typedef struct sketch_rows {
 typedef void (*kernel_sketch_product_fn)(const sketch_rows *rows, const sketch_vector *x,
                                          int64_t *sums);
 
-/* What bounds need of x, for
- *     bound = (residual * slope + norm * rest) * (1 + 2^-20) + floor */
+/* What bounds need of x. */
 typedef struct sketch_bounds {
     double step; /* of sums */
     float slope;
     float rest;
     float floor;
 } sketch_bounds;
+
+/* How far a row's product may lie from its estimate by the high plane (0) or by both (1). */
+static inline float sketch_bound(const sketch_row *row, size_t planes, const sketch_bounds *x)
+{
+    float sum = row->residual[planes] * x->slope + row->norm * x->rest;
+    return sum * (1.0F + 0x1p-20F) + x->floor;
+}
 
 /* Of some rows the largest estimate and the largest that a product can be; infinite where a row has
  * no bound. */

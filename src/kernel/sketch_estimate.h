@@ -37,8 +37,7 @@ estimate_rows(const int64_t *restrict sums, const sketch_row *restrict known, si
 {
     for (size_t i = 0; i < count; i++) {
         float estimate = (float)(double_of(16 * sums[i]) * x->step * known[i].scale);
-        float bound = known[i].residual[0] * x->slope + known[i].norm * x->rest;
-        float above = estimate + (bound * (1.0F + 0x1p-20F) + x->floor);
+        float above = estimate + sketch_bound(&known[i], 0, x);
         above = above <= FLT_MAX ? above : INFINITY;
         estimates[i] = estimate;
         tops->estimate[i] = estimate > tops->estimate[i] ? estimate : tops->estimate[i];

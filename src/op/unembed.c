@@ -136,14 +136,6 @@ static void take_vector(const float *x, row_search *search)
     };
 }
 
-/* How far the exact product may lie from the estimate by the high plane (0) or by both (1). */
-static inline float bound_of(const row_search *search, const sketch_row *row, size_t planes)
-{
-    const sketch_bounds *x = &search->bounds;
-    float sum = row->residual[planes] * x->slope + row->norm * x->rest;
-    return sum * (1.0F + 0x1p-20F) + x->floor;
-}
-
 static inline float scaled(const row_search *search, size_t row, int64_t sum)
 {
     return (float)((double)sum * search->bounds.step * search->sketch->known[row].scale);
@@ -317,7 +309,8 @@ static void refine(finding *f, row_queue *queue, size_t count)
     for (size_t i = 0; i < count; i++) {
         uint32_t id = queue->ids[i];
         float estimate = search->estimates[id] + scaled(search, id, sums[i]);
-        if (in_play(f, estimate + bound_of(search, &search->sketch->known[id], 1), id, f->reached))
+        if (in_play(f, estimate + sketch_bound(&search->sketch->known[id], 1, &search->bounds), id,
+                    f->reached))
             settle(f, id);
     }
     queue->count -= count;
@@ -329,7 +322,8 @@ static void consider(finding *f, uint32_t id, row_queue *queue)
 {
     const row_search *search = f->search;
     bool counts = f->query->allowed == NULL || f->query->allowed[id];
-    float above = search->estimates[id] + bound_of(search, &search->sketch->known[id], 0);
+    float above =
+        search->estimates[id] + sketch_bound(&search->sketch->known[id], 0, &search->bounds);
     if (!isfinite(above))
         settle(f, id);
     else if (counts && in_play(f, above, id, f->reached))
